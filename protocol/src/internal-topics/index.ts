@@ -1,0 +1,3 @@
+export * from './group-metadata.ts'
+export * from './offset-commit.ts'
+export * from './transaction-log.ts'

@@ -1,0 +1,7 @@
+export * from './broker-records.ts'
+export * from './cluster-records.ts'
+export * from './config-records.ts'
+export * from './control-records.ts'
+export * from './metadata-records.ts'
+export * from './security-records.ts'
+export * from './topic-records.ts'

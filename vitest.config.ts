@@ -11,7 +11,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['{native,protocol,broker,scripts}/**/*.test.ts'],
+          include: ['{native,protocol,broker,streams,scripts}/**/*.test.ts'],
         },
       },
       {

@@ -6,13 +6,24 @@ import {
   RecordFact,
   RecordStatus,
   describeRecordStatus,
-  native as chosen,
   type Native,
 } from '../src-js/index.ts'
+import { loadRust, NativeUnavailable } from '../src-js/rust.ts'
+import { typescript } from '../src-js/typescript.ts'
 import { naiveCheck, naiveCrc32c, recordBytes, varint, type PlainRecord } from './naive.ts'
 
-/** Every implementation goes through the same suite. */
-const implementations: readonly Native[] = [chosen]
+/** Every implementation goes through the same suite; the Rust one where `npm install` found a cargo to build it. */
+const implementations: readonly Native[] = [typescript, ...built()]
+
+function built(): Native[] {
+  try {
+    return [loadRust()]
+  } catch (error) {
+    if (!(error instanceof NativeUnavailable)) throw error
+    console.log(`the Rust implementation is not tested: ${error.message}`)
+    return []
+  }
+}
 
 const anyRecord = fc.record({
   timestampDelta: fc.oneof(fc.integer({ min: -300, max: 300 }), fc.maxSafeInteger()),

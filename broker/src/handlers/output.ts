@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { Writer } from '@millrace/protocol'
+
+// Below this a copy costs less than another element in the gathered write.
+const COPY_BYTES_MAX = 4096
+
+/**
+ * The responses that one connection has ready, in order. Small fields are written to a buffer that is used again and
+ * again; stored records go out as they are, between them. `take` gives everything as buffers for one gathered write.
+ */
+export class Output {
+  readonly writer = new Writer(1024)
+  #parts: Buffer[] = []
+  #partsBytes = 0
+  /** Where the size of the frame being written stands: the part it is in, or the writer when that is not taken yet. */
+  #sizePart = 0
+  #sizeAt = 0
+  #frameStart = 0
+  #isInFrame = false
+
+  get isEmpty(): boolean {
+    return this.#parts.length === 0 && this.writer.at === 0
+  }
+
+  /** Begins a response: its size, filled in at the end, and the response header, which has tags when flexible. */
+  beginResponse(correlationId: number, isFlexible: boolean): void {
+    assert(!this.#isInFrame, 'frames are not nested')
+    this.#isInFrame = true
+    this.#sizePart = this.#parts.length
+    this.#sizeAt = this.writer.at
+    this.#frameStart = this.#partsBytes + this.writer.at
+    this.writer.int32(0)
+    this.writer.int32(correlationId)
+    if (isFlexible) this.writer.uvarint(0)
+  }
+
+  /** Puts stored bytes into the frame; they must not change until the peer has them. */
+  stored(bytes: Buffer): void {
+    if (bytes.length <= COPY_BYTES_MAX) {
+      this.writer.raw(bytes)
+      return
+    }
+    this.#takeWritten()
+    this.#parts.push(bytes)
+    this.#partsBytes += bytes.length
+  }
+
+  endFrame(): void {
+    assert(this.#isInFrame)
+    this.#isInFrame = false
+    const sizeBytes = this.#partsBytes + this.writer.at - this.#frameStart - 4
+    const part = this.#parts[this.#sizePart]
+    if (part === undefined) this.writer.setInt32(this.#sizeAt, sizeBytes)
+    else part.writeInt32BE(sizeBytes, this.#sizeAt)
+  }
+
+  /** Takes back the frame begun last: the request gets no response. */
+  dropFrame(): void {
+    assert(this.#isInFrame)
+    assert(this.#sizePart === this.#parts.length, 'nothing stored was put into a frame that is dropped')
+    this.#isInFrame = false
+    this.writer.at = this.#sizeAt
+  }
+
+  take(): readonly Buffer[] {
+    assert(!this.#isInFrame)
+    this.#takeWritten()
+    const parts = this.#parts
+    this.#parts = []
+    this.#partsBytes = 0
+    return parts
+  }
+
+  #takeWritten(): void {
+    if (this.writer.at === 0) return
+    const written = Buffer.from(this.writer.take())
+    this.writer.reset()
+    this.#parts.push(written)
+    this.#partsBytes += written.length
+  }
+}

@@ -1,0 +1,138 @@
+import type { Logger } from '../base/logger.ts'
+import { StorageError, CorruptLogError } from '../base/errors.ts'
+import { directoryName, type TopicPartition } from '../base/topic-partition.ts'
+import type { AppendOptions, AppendResult, PartitionLog } from '../log/partition-log.ts'
+import { ErrorCode } from '@millrace/protocol'
+import { PartitionOffsets } from './partition-offsets.ts'
+import type { FetchWatch, PendingFetch } from './pending-fetch.ts'
+
+const NOTHING = Buffer.alloc(0)
+
+/**
+ * One partition that this node leads: its log, its offsets, and the fetches that wait for it to grow.
+ *
+ * The event loop is the one writer, so nothing here locks or waits. A storage failure takes the partition offline until
+ * the broker starts again: no append is tried after one that failed, because what reached the file is not known.
+ */
+export class Partition implements FetchWatch {
+  readonly topicPartition: TopicPartition
+  readonly topicId: string
+  readonly log: PartitionLog
+  readonly offsets: PartitionOffsets
+  readonly pendingFetches = new Set<PendingFetch>()
+  readonly #logger: Logger
+  #leaderEpoch: number
+  #isOffline = false
+
+  constructor(options: {
+    readonly topicPartition: TopicPartition
+    readonly topicId: string
+    readonly log: PartitionLog
+    readonly leaderEpoch: number
+    readonly logger: Logger
+  }) {
+    this.topicPartition = options.topicPartition
+    this.topicId = options.topicId
+    this.log = options.log
+    this.offsets = new PartitionOffsets({ logStart: options.log.logStartOffset, end: options.log.endOffset })
+    this.#leaderEpoch = options.leaderEpoch
+    this.#logger = options.logger
+    // A leader notes where its epoch begins before it takes a record (KIP-101).
+    this.log.leaderEpochs.assign(options.leaderEpoch, options.log.endOffset)
+  }
+
+  get leaderEpoch(): number {
+    return this.#leaderEpoch
+  }
+
+  get isOffline(): boolean {
+    return this.#isOffline
+  }
+
+  /**
+   * Appends the one batch in bytes [start, end), which are changed in place: base offset and leader epoch are stamped.
+   * Returns what the client is told; a refused batch leaves no trace.
+   */
+  append(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    origin: AppendOptions['origin'],
+    produceVersion?: number,
+  ): AppendResult {
+    if (this.#isOffline) return this.#storageFailure()
+    let result: AppendResult
+    try {
+      const options: AppendOptions =
+        produceVersion === undefined
+          ? { origin, leaderEpoch: this.#leaderEpoch }
+          : { origin, leaderEpoch: this.#leaderEpoch, produceVersion }
+      result = this.log.append(bytes, start, end, options)
+    } catch (cause) {
+      if (cause instanceof StorageError || cause instanceof CorruptLogError) return this.#failed(cause)
+      throw cause
+    }
+    if (result.errorCode === ErrorCode.none && !result.isDuplicate) this.#grew(end - start)
+    return result
+  }
+
+  /** The error for a client that believes in another leader epoch (KIP-320), or 0; -1 is a client that does not say. */
+  checkLeaderEpoch(epoch: number): number {
+    if (epoch === -1 || epoch === this.#leaderEpoch) return ErrorCode.none
+    return epoch < this.#leaderEpoch ? ErrorCode.fencedLeaderEpoch : ErrorCode.unknownLeaderEpoch
+  }
+
+  /** Whole stored batches from the one that holds `offset`, none at or above `maxOffset`. The range was checked. */
+  read(
+    offset: number,
+    maxBytes: number,
+    options: { readonly maxOffset: number; readonly atLeastOneBatch: boolean },
+  ): Buffer {
+    if (offset >= options.maxOffset) return NOTHING
+    return this.log.read(offset, maxBytes, options)
+  }
+
+  /** Moves the log start up to `offset`, at most the high watermark; records below are no longer read. */
+  deleteRecordsBefore(offset: number): void {
+    if (offset <= this.offsets.logStart) return
+    this.log.advanceLogStartOffset(offset)
+    this.offsets.startsAt(offset)
+    for (const fetch of [...this.pendingFetches]) fetch.finish()
+  }
+
+  /** Takes the partition away: waiting fetches are answered, the files stay for the caller to close or delete. */
+  stop(): void {
+    this.#isOffline = true
+    for (const fetch of [...this.pendingFetches]) fetch.finish()
+  }
+
+  #grew(sizeBytes: number): void {
+    this.offsets.appended(this.log.endOffset)
+    // The only replica is this one, so what is written is replicated.
+    this.offsets.replicated(this.log.endOffset)
+    if (this.pendingFetches.size > 0) for (const fetch of [...this.pendingFetches]) fetch.grown(sizeBytes)
+  }
+
+  #failed(cause: StorageError | CorruptLogError): AppendResult {
+    this.#isOffline = true
+    this.#logger.error('partition is offline until restart: its log failed', {
+      partition: directoryName(this.topicPartition),
+      error: cause.message,
+    })
+    for (const fetch of [...this.pendingFetches]) fetch.finish()
+    return this.#storageFailure()
+  }
+
+  #storageFailure(): AppendResult {
+    return {
+      errorCode: ErrorCode.kafkaStorageError,
+      errorMessage: `the log of ${directoryName(this.topicPartition)} is offline`,
+      recordErrors: [],
+      baseOffset: -1,
+      lastOffset: -1,
+      logAppendTimeMs: -1,
+      logStartOffset: this.offsets.logStart,
+      isDuplicate: false,
+    }
+  }
+}

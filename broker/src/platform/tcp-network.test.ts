@@ -1,0 +1,122 @@
+import { connect, type Socket as NodeSocket } from 'node:net'
+import { once } from 'node:events'
+import { describe, expect, it } from 'vitest'
+import type { Receiver, Socket } from '../network/network.ts'
+import { TcpNetwork, type ReceiveMode } from './tcp-network.ts'
+
+/** Keeps what arrives; its region changes size and place from read to read. */
+class Collector implements Receiver {
+  readonly bytes: Buffer[] = []
+  isClosed = false
+  #region = Buffer.alloc(1)
+  #calls = 0
+  readonly #changed: () => void
+
+  constructor(changed: () => void) {
+    this.#changed = changed
+  }
+
+  get all(): Buffer {
+    return Buffer.concat(this.bytes)
+  }
+
+  region(): Buffer {
+    this.#region = Buffer.alloc(1 + (this.#calls++ % 700))
+    return this.#region
+  }
+
+  received(byteCount: number): void {
+    this.bytes.push(Buffer.from(this.#region.subarray(0, byteCount)))
+    this.#changed()
+  }
+
+  drained(): void {
+    this.#changed()
+  }
+
+  closed(): void {
+    this.isClosed = true
+    this.#changed()
+  }
+}
+
+async function pair(mode: ReceiveMode) {
+  let changed = () => {}
+  const until = (condition: () => boolean) =>
+    new Promise<void>((resolve) => {
+      changed = () => condition() && resolve()
+      changed()
+    })
+  const accepted: { socket: Socket; receiver: Collector }[] = []
+  const listener = await new TcpNetwork(mode).listen({ host: '127.0.0.1', port: 0 }, (socket) => {
+    const receiver = new Collector(() => changed())
+    accepted.push({ socket, receiver })
+    queueMicrotask(() => changed())
+    return receiver
+  })
+  const client: NodeSocket = connect(listener.port, '127.0.0.1')
+  await once(client, 'connect')
+  await until(() => accepted.length === 1)
+  return { client, listener, until, ...accepted[0]! }
+}
+
+describe.each<ReceiveMode>(['region', 'copy'])('TcpNetwork that receives by %s', (mode) => {
+  it('delivers every byte in order into regions of any size', async () => {
+    const { client, listener, receiver, until } = await pair(mode)
+    const sent = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 251))
+    client.write(sent)
+    await until(() => receiver.all.length === sent.length)
+    expect(receiver.all.equals(sent)).toBe(true)
+    client.destroy()
+    await until(() => receiver.isClosed)
+    await listener.close()
+  })
+
+  it('writes gathered buffers in order and says what the peer has not taken', async () => {
+    const { client, listener, socket, receiver, until } = await pair(mode)
+    const large = Buffer.alloc(20 << 20, 1)
+    socket.write([Buffer.from('ab'), large, Buffer.from('yz')])
+    expect(socket.queuedBytes).toBeGreaterThan(0)
+    const parts: Buffer[] = []
+    let size = 0
+    for await (const part of client) {
+      parts.push(part as Buffer)
+      size += (part as Buffer).length
+      if (size === large.length + 4) break
+    }
+    const got = Buffer.concat(parts)
+    expect(got.subarray(0, 2).toString() + got.subarray(-2).toString()).toBe('abyz')
+    await until(() => receiver.isClosed)
+    await listener.close()
+  })
+
+  it('delivers nothing more once it was paused for a while, and the rest after that', async () => {
+    const { client, listener, socket, receiver, until } = await pair(mode)
+    socket.pause()
+    client.write(Buffer.alloc(300_000, 9))
+    // A second connection's bytes arrive after the first one's would have.
+    socket.resume()
+    await until(() => receiver.all.length === 300_000)
+    client.destroy()
+    await until(() => receiver.isClosed)
+    await listener.close()
+  })
+
+  it('closes the connection of a client when told to', async () => {
+    const { client, listener, socket, receiver, until } = await pair(mode)
+    const closed = once(client, 'close')
+    socket.destroy()
+    await closed
+    await until(() => receiver.isClosed)
+    await listener.close()
+  })
+
+  it('says that a port is in use', async () => {
+    const { client, listener, receiver, until } = await pair(mode)
+    const second = new TcpNetwork(mode).listen({ host: '127.0.0.1', port: listener.port }, () => receiver)
+    await expect(second).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' })
+    client.destroy()
+    await until(() => receiver.isClosed)
+    await listener.close()
+  })
+})

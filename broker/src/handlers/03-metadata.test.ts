@@ -38,23 +38,6 @@ describe('Metadata', () => {
     })
   })
 
-  it('sends clients where the listener is advertised', async () => {
-    const node = openMetadata({ sets: ['advertised.listeners=PLAINTEXT://kafka.example:9999'] })
-    const { brokers } = await ask(metadata, 9, { topics: null }, node)
-    expect(brokers).toMatchObject([{ host: 'kafka.example', port: 9999 }])
-  })
-
-  it('sends clients to the advertised address of the listener they came to', async () => {
-    const node = openMetadata({
-      sets: [
-        'listeners=INSIDE://127.0.0.1:9092,OUTSIDE://127.0.0.1:19092',
-        'advertised.listeners=INSIDE://inside:1,OUTSIDE://outside:2',
-        'listener.security.protocol.map=INSIDE:PLAINTEXT,OUTSIDE:PLAINTEXT',
-      ],
-    })
-    expect((await ask(metadata, 9, { topics: null }, node)).brokers).toMatchObject([{ host: 'outside', port: 2 }])
-  })
-
   it('creates an unknown topic when both sides allow it, and answers with it', async () => {
     const node = openMetadata({ sets: ['num.partitions=3'] })
     const { topics } = await ask(metadata, 9, { topics: [byName('new'), byName('new')] }, node)

@@ -2,7 +2,6 @@ import { ErrorCode, ZERO_UUID, apis, type MetadataRequest, type MetadataResponse
 import type { PartitionImage, TopicImage } from '../metadata/cluster-image.ts'
 import { CONSUMER_OFFSETS, TRANSACTION_STATE, invalidTopicName, isInternalTopic } from '../metadata/topic-names.ts'
 import { OPERATIONS_NOT_ASKED, clusterOperations, topicOperations } from './authorized-operations.ts'
-import { clientEndpoint } from './client-endpoint.ts'
 import { handler, type RequestContext } from './handler.ts'
 
 type TopicAnswer = MetadataResponse['topics'][number]
@@ -26,7 +25,7 @@ export const metadata = handler({
     const { image, ownBroker } = services.metadata
     const operations =
       apiVersion >= 8 && request.includeTopicAuthorizedOperations ? topicOperations : OPERATIONS_NOT_ASKED
-    const { host, port } = clientEndpoint(context)
+    const { host, port } = context.endpoint
     return {
       throttleTimeMs: 0,
       brokers: [{ nodeId: services.nodeId, host, port, rack: ownBroker.rack }],

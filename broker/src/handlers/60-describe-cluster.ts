@@ -1,6 +1,5 @@
 import { ErrorCode, apis, type DescribeClusterResponse } from '@millrace/protocol'
 import { OPERATIONS_NOT_ASKED, clusterOperations } from './authorized-operations.ts'
-import { clientEndpoint } from './client-endpoint.ts'
 import { handler } from './handler.ts'
 
 const EndpointType = { broker: 1, controller: 2 } as const
@@ -17,7 +16,7 @@ export const describeCluster = handler({
     if (endpointType !== EndpointType.broker) {
       return refuse(ErrorCode.unsupportedEndpointType, `Unsupported endpoint type ${endpointType}`)
     }
-    const { host, port } = clientEndpoint(context)
+    const { host, port } = context.endpoint
     const { rack, isFenced } = metadata.ownBroker
     return {
       throttleTimeMs: 0,

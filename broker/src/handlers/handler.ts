@@ -10,9 +10,11 @@ export interface RequestContext {
   readonly clientId: string | null
   /** The peer's address without a port, as DescribeGroups shows it: `127.0.0.1`. */
   readonly clientHost: string
-  /** The address the client dialled, which Metadata answers when no listener is advertised. */
-  readonly listenerHost: string
-  readonly listenerPort: number
+  /**
+   * The address at which this client reaches the broker again: the one that its listener advertises, or without such
+   * the one it dialled, which works for everybody who got here without a port being forwarded.
+   */
+  readonly endpoint: { readonly host: string; readonly port: number }
   /** Calls back when the client is gone; returns how to take that back. For handlers that wait. */
   readonly onClose: (callback: () => void) => () => void
 }

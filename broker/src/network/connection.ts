@@ -23,6 +23,7 @@ export interface ConnectionLimits {
 export class Connection implements Receiver, BudgetHolder, SlowReader {
   readonly socket: Socket
   readonly clientHost: string
+  readonly endpoint: { readonly host: string; readonly port: number }
   readonly #dispatcher: Dispatcher
   readonly #logger: Logger
   readonly #onClosed: (connection: Connection) => void
@@ -45,6 +46,8 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     socket: Socket,
     options: {
       readonly dispatcher: Dispatcher
+      /** What the listener advertises; null for the address that the client dialled. */
+      readonly advertised: { readonly host: string; readonly port: number } | null
       readonly limits: ConnectionLimits
       readonly budget: ReceiveBudget
       readonly outgoing: OutgoingBytes
@@ -54,6 +57,11 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
   ) {
     this.socket = socket
     this.clientHost = socket.remoteHost
+    const { advertised } = options
+    this.endpoint = {
+      host: advertised?.host ?? socket.localHost,
+      port: advertised === null || advertised.port === 0 ? socket.localPort : advertised.port,
+    }
     this.#dispatcher = options.dispatcher
     this.#budget = options.budget
     this.#outgoing = options.outgoing

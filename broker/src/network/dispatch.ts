@@ -61,8 +61,7 @@ export class Dispatcher {
       correlationId,
       clientId,
       clientHost: connection.clientHost,
-      listenerHost: connection.socket.localHost,
-      listenerPort: connection.socket.localPort,
+      endpoint: connection.endpoint,
       onClose: (callback) => connection.onClose(callback),
     }
     if ('answer' in handler) return handler.answer(reader, context, output) ?? null

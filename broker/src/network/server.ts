@@ -55,10 +55,14 @@ export class Server {
     return this.#connections.size
   }
 
-  async listen(address: { readonly host: string; readonly port: number }): Promise<Listener> {
+  async listen(
+    address: { readonly host: string; readonly port: number },
+    advertised: { readonly host: string; readonly port: number } | null,
+  ): Promise<Listener> {
     const listener = await this.#network.listen(address, (socket) => {
       const connection = new Connection(socket, {
         dispatcher: this.#dispatcher,
+        advertised,
         limits: this.#limits,
         ...this.#budgets,
         logger: this.#logger,

@@ -82,8 +82,7 @@ export async function ask<Q extends Fields, R extends Fields>(
     correlationId: 1,
     clientId: 'test',
     clientHost: '127.0.0.1',
-    listenerHost: '10.0.0.7',
-    listenerPort: 19092,
+    endpoint: { host: '10.0.0.7', port: 19092 },
     onClose: () => () => undefined,
   }
   const decoded = recode(handler.api.request, apiVersion, request) as RequestOf<Api<Q, R>>

@@ -1,0 +1,433 @@
+import { apis, buildBatch, ErrorCode, readBatches, readRecords, setInt32, ZERO_UUID } from '@millrace/protocol'
+import { describe, expect, it } from 'vitest'
+import { aBatch, startTestBroker, topicIdOf, versionsOf, type TestBroker } from './testing/test-broker.ts'
+import { requestFrame, WireClient } from './testing/wire-client.ts'
+
+const TOPIC = 'orders'
+
+async function withTopic(settings: Record<string, string> = {}, partitions = 1) {
+  const test = await startTestBroker({ settings })
+  await test.broker.createTopic(TOPIC, { partitions })
+  const client = test.connect()
+  return { ...test, client, topicId: await topicIdOf(client, TOPIC) }
+}
+
+async function produce(
+  client: WireClient,
+  topicId: string,
+  records: Buffer | null,
+  options: { version?: number; acks?: number; topic?: string; index?: number } = {},
+) {
+  const { version = 13, acks = -1, topic = TOPIC, index = 0 } = options
+  const response = await client.request(apis.produce, version, {
+    acks,
+    timeoutMs: 1000,
+    topicData: [{ name: topic, topicId, partitionData: [{ index, records }] }],
+  })
+  return response.responses[0]!.partitionResponses[0]!
+}
+
+interface FetchOptions {
+  version?: number
+  offset?: number
+  maxWaitMs?: number
+  minBytes?: number
+  maxBytes?: number
+  partitionMaxBytes?: number
+  sessionId?: number
+  sessionEpoch?: number
+  partitions?: number[]
+  isolationLevel?: number
+  leaderEpoch?: number
+}
+
+function fetch(client: WireClient, topicId: string, options: FetchOptions = {}) {
+  const { version = 18, offset = 0, partitions = [0] } = options
+  return client.request(apis.fetch, version, {
+    maxWaitMs: options.maxWaitMs ?? 0,
+    minBytes: options.minBytes ?? 1,
+    maxBytes: options.maxBytes ?? 1 << 20,
+    isolationLevel: options.isolationLevel ?? 0,
+    sessionId: options.sessionId ?? 0,
+    sessionEpoch: options.sessionEpoch ?? -1,
+    topics:
+      partitions.length === 0
+        ? []
+        : [
+            {
+              topic: TOPIC,
+              topicId,
+              partitions: partitions.map((partition) => ({
+                partition,
+                fetchOffset: offset,
+                currentLeaderEpoch: options.leaderEpoch ?? -1,
+                partitionMaxBytes: options.partitionMaxBytes ?? 1 << 20,
+              })),
+            },
+          ],
+    forgottenTopicsData: [],
+  })
+}
+
+async function fetchOne(client: WireClient, topicId: string, options: FetchOptions = {}) {
+  const { responses } = await fetch(client, topicId, options)
+  return responses[0]!.partitions[0]!
+}
+
+function values(records: Buffer | null): string[] {
+  return [...readBatches(records!)].flatMap((batch) =>
+    [...readRecords(batch)].map((record) => record.value!.toString()),
+  )
+}
+
+async function closing(test: TestBroker, ...clients: WireClient[]) {
+  for (const client of clients) client.close()
+  await test.broker.close()
+  expect(test.clock.timerCount).toBe(0)
+}
+
+describe('the hot path', () => {
+  it.each(versionsOf(apis.produce))('answers produce version %i as its table says', async (version) => {
+    const test = await withTopic()
+    for (const baseOffset of [0, 3]) {
+      const answer = await produce(test.client, test.topicId, aBatch(3), { version })
+      expect(answer).toMatchObject({ index: 0, errorCode: ErrorCode.none, baseOffset, logAppendTimeMs: -1 })
+    }
+    const wrong = await produce(test.client, 'AAAAAAAAAAAAAAAAAAAADw', aBatch(1), { version, topic: 'nope' })
+    expect(wrong.errorCode).toBe(version >= 13 ? ErrorCode.unknownTopicId : ErrorCode.unknownTopicOrPartition)
+    await closing(test, test.client)
+  })
+
+  it.each(versionsOf(apis.fetch))('answers fetch version %i as its table says', async (version) => {
+    const test = await withTopic()
+    await produce(test.client, test.topicId, aBatch(2))
+    await produce(test.client, test.topicId, aBatch(400))
+    for (const isolationLevel of [0, 1]) {
+      const answer = await fetchOne(test.client, test.topicId, { version, isolationLevel })
+      expect(answer).toMatchObject({
+        errorCode: ErrorCode.none,
+        highWatermark: 402,
+        lastStableOffset: 402,
+        preferredReadReplica: -1,
+      })
+      expect(answer.abortedTransactions).toEqual(isolationLevel === 1 ? [] : null)
+      expect(values(answer.records).length).toBe(402)
+    }
+    const above = await fetchOne(test.client, test.topicId, { version, offset: 403 })
+    expect(above).toMatchObject({ errorCode: ErrorCode.offsetOutOfRange, highWatermark: -1 })
+    await closing(test, test.client)
+  })
+
+  it('answers requests that arrive in one piece, and in pieces of one byte, in their order', async () => {
+    const test = await withTopic()
+    const frames = [1, 2, 3].map((id) =>
+      requestFrame(apis.produce, 9, id, {
+        acks: 1,
+        timeoutMs: 0,
+        topicData: [{ name: TOPIC, partitionData: [{ index: 0, records: aBatch(id) }] }],
+      }),
+    )
+    test.client.send(Buffer.concat(frames))
+    test.client.send(Buffer.concat(frames), 1)
+    const answer = await fetchOne(test.client, test.topicId)
+    expect([...readBatches(answer.records!)].map((batch) => [batch.baseOffset, batch.recordCount])).toEqual([
+      [0, 1],
+      [1, 2],
+      [3, 3],
+      [6, 1],
+      [7, 2],
+      [9, 3],
+    ])
+    await closing(test, test.client)
+  })
+
+  it('stores what was sent but for the base offset and the leader epoch', async () => {
+    const test = await withTopic()
+    const sent = aBatch(5)
+    const copy = Buffer.from(sent)
+    await produce(test.client, test.topicId, sent)
+    const { records } = await fetchOne(test.client, test.topicId)
+    setInt32(copy, 12, records!.readInt32BE(12))
+    expect(records).toEqual(copy)
+    await closing(test, test.client)
+  })
+
+  it('answers nothing to acks=0 and closes the connection when such a request fails', async () => {
+    const test = await withTopic()
+    const quiet = (topic: string, correlationId: number) =>
+      requestFrame(apis.produce, 9, correlationId, {
+        acks: 0,
+        timeoutMs: 0,
+        topicData: [{ name: topic, partitionData: [{ index: 0, records: aBatch(1) }] }],
+      })
+    test.client.send(quiet(TOPIC, 1))
+    expect(values((await fetchOne(test.client, test.topicId)).records)).toEqual(['v0'])
+    expect(test.client.isClosed).toBe(false)
+    test.client.send(quiet('nope', 2))
+    expect(test.client.isClosed).toBe(true)
+    await closing(test)
+  })
+
+  it.each([
+    ['acks that do not exist', { acks: 2 }, ErrorCode.invalidRequiredAcks],
+    ['an unknown partition', { index: 7 }, ErrorCode.unknownTopicOrPartition],
+  ])('refuses %s', async (_what, options, errorCode) => {
+    const test = await withTopic()
+    expect((await produce(test.client, test.topicId, aBatch(1), options)).errorCode).toBe(errorCode)
+    expect((await fetchOne(test.client, test.topicId)).highWatermark).toBe(0)
+    await closing(test, test.client)
+  })
+
+  it.each([
+    ['no batch', () => null, ErrorCode.invalidRecord],
+    ['two batches', () => Buffer.concat([aBatch(1), aBatch(1)]), ErrorCode.invalidRecord],
+    ['a wrong checksum', () => flipped(aBatch(1), 66), ErrorCode.corruptMessage],
+    ['an old magic', () => withMagic(aBatch(1), 1), ErrorCode.invalidRecord],
+    ['an unknown magic', () => withMagic(aBatch(1), 3), ErrorCode.corruptMessage],
+    ['a length beyond the bytes', () => aBatch(3).subarray(0, 80), ErrorCode.invalidRecord],
+    ['a batch above max.message.bytes', () => aBatch(1000), ErrorCode.messageTooLarge],
+    [
+      'a control batch',
+      () => buildBatch({ records: [], isControl: true, nowMs: 0, lastOffsetDelta: 0 }),
+      ErrorCode.invalidRecord,
+    ],
+  ])('refuses %s and stores nothing of it', async (_what, records, errorCode) => {
+    const test = await withTopic({ 'message.max.bytes': '5000' })
+    expect((await produce(test.client, test.topicId, records())).errorCode).toBe(errorCode)
+    expect((await fetchOne(test.client, test.topicId)).highWatermark).toBe(0)
+    await closing(test, test.client)
+  })
+
+  it('gives an idempotent producer the offset of the first time, and refuses gaps and old epochs', async () => {
+    const test = await withTopic()
+    const { producerId } = await test.client.request(apis.initProducerId, 5, {
+      transactionalId: null,
+      transactionTimeoutMs: 0,
+      producerId: -1,
+      producerEpoch: -1,
+    })
+    const send = (baseSequence: number, producerEpoch = 1) =>
+      produce(test.client, test.topicId, aBatch(2, { producerId, producerEpoch, baseSequence }))
+    expect(await send(0)).toMatchObject({ errorCode: ErrorCode.none, baseOffset: 0 })
+    expect(await send(2)).toMatchObject({ errorCode: ErrorCode.none, baseOffset: 2 })
+    expect(await send(0)).toMatchObject({ errorCode: ErrorCode.none, baseOffset: 0 })
+    expect((await send(8)).errorCode).toBe(ErrorCode.outOfOrderSequenceNumber)
+    expect((await send(4, 0)).errorCode).toBe(ErrorCode.invalidProducerEpoch)
+    expect((await fetchOne(test.client, test.topicId)).highWatermark).toBe(4)
+    await closing(test, test.client)
+  })
+})
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  bytes[at]! ^= 1
+  return bytes
+}
+
+function withMagic(bytes: Buffer, magic: number): Buffer {
+  bytes[16] = magic
+  return bytes
+}
+
+describe('a fetch that waits', () => {
+  it('is answered by the append that brings enough bytes', async () => {
+    const test = await withTopic()
+    const consumer = test.connect()
+    const batch = aBatch(1)
+    const waiting = fetchOne(consumer, test.topicId, { maxWaitMs: 60_000, minBytes: batch.length * 2 })
+    await produce(test.client, test.topicId, aBatch(1))
+    await produce(test.client, test.topicId, aBatch(1))
+    expect(values((await waiting).records)).toEqual(['v0', 'v0'])
+    await closing(test, test.client, consumer)
+  })
+
+  it('is answered with what there is when its time is up', async () => {
+    const test = await withTopic()
+    const waiting = fetchOne(test.client, test.topicId, { maxWaitMs: 500, minBytes: 1000 })
+    test.clock.advance(500)
+    expect((await waiting).records!.length).toBe(0)
+    await closing(test, test.client)
+  })
+
+  it('is answered with an error when the topic is deleted', async () => {
+    const test = await withTopic()
+    const consumer = test.connect()
+    const waiting = fetchOne(consumer, test.topicId, { maxWaitMs: 60_000 })
+    await test.client.request(apis.deleteTopics, 6, { topics: [{ name: TOPIC, topicId: ZERO_UUID }], timeoutMs: 1000 })
+    expect((await waiting).errorCode).toBe(ErrorCode.unknownTopicId)
+    await closing(test, test.client, consumer)
+  })
+
+  it('leaves nothing behind when its client goes away', async () => {
+    const test = await withTopic()
+    const consumer = test.connect()
+    const timers = test.clock.timerCount
+    const gone = fetchOne(consumer, test.topicId, { maxWaitMs: 60_000 })
+    expect(test.clock.timerCount).toBe(timers + 1)
+    consumer.close()
+    await expect(gone).rejects.toThrow('closed')
+    expect(test.clock.timerCount).toBe(timers)
+    await closing(test, test.client)
+  })
+})
+
+describe('fetch limits', () => {
+  it('return at least one batch, and the next partition none when the bytes are used up', async () => {
+    const test = await withTopic({}, 2)
+    for (const index of [0, 0, 1]) await produce(test.client, test.topicId, aBatch(10), { index })
+    const { responses } = await fetch(test.client, test.topicId, { partitions: [0, 1], maxBytes: 1 })
+    expect(responses[0]!.partitions.map((partition) => values(partition.records).length)).toEqual([10, 0])
+    await closing(test, test.client)
+  })
+
+  it('return whole batches from the one that holds the offset', async () => {
+    const test = await withTopic()
+    for (let n = 0; n < 3; n++) await produce(test.client, test.topicId, aBatch(10))
+    const { records } = await fetchOne(test.client, test.topicId, { offset: 15 })
+    expect([...readBatches(records!)].map((batch) => batch.baseOffset)).toEqual([10, 20])
+    await closing(test, test.client)
+  })
+
+  it('fence a client that believes in another leader epoch', async () => {
+    const test = await withTopic()
+    expect((await fetchOne(test.client, test.topicId, { leaderEpoch: 99 })).errorCode).toBe(
+      ErrorCode.unknownLeaderEpoch,
+    )
+    await closing(test, test.client)
+  })
+})
+
+describe('fetch sessions', () => {
+  it('answer only what changed since the fetch before', async () => {
+    const test = await withTopic({}, 3)
+    const first = await fetch(test.client, test.topicId, { partitions: [0, 1, 2], sessionEpoch: 0 })
+    expect(first.sessionId).toBeGreaterThan(0)
+    expect(first.responses[0]!.partitions.length).toBe(3)
+    const { sessionId } = first
+    const nothing = await fetch(test.client, test.topicId, { partitions: [], sessionId, sessionEpoch: 1 })
+    expect(nothing.responses).toEqual([])
+    await produce(test.client, test.topicId, aBatch(1), { index: 1 })
+    const news = await fetch(test.client, test.topicId, { partitions: [], sessionId, sessionEpoch: 2 })
+    expect(news.responses[0]!.partitions.map((partition) => partition.partitionIndex)).toEqual([1])
+    await closing(test, test.client)
+  })
+
+  it('refuse an unknown session, a wrong epoch and a change between names and ids', async () => {
+    const test = await withTopic()
+    const { sessionId } = await fetch(test.client, test.topicId, { sessionEpoch: 0 })
+    const errorOf = async (options: FetchOptions) => (await fetch(test.client, test.topicId, options)).errorCode
+    expect(await errorOf({ sessionId: sessionId ^ 1, sessionEpoch: 1 })).toBe(ErrorCode.fetchSessionIdNotFound)
+    expect(await errorOf({ sessionId, sessionEpoch: 5 })).toBe(ErrorCode.invalidFetchSessionEpoch)
+    expect(await errorOf({ sessionId, sessionEpoch: 1, version: 12 })).toBe(ErrorCode.fetchSessionTopicIdError)
+    await closing(test, test.client)
+  })
+})
+
+describe('listeners', () => {
+  it('send clients where they are advertised, and others back to the address they dialled', async () => {
+    const test = await startTestBroker({
+      settings: {
+        listeners: 'INSIDE://127.0.0.1:7001,OUTSIDE://127.0.0.1:7002',
+        'listener.security.protocol.map': 'INSIDE:PLAINTEXT,OUTSIDE:PLAINTEXT',
+        'advertised.listeners': 'OUTSIDE://kafka.example:9999',
+      },
+    })
+    const addressAt = async (port: number) => {
+      const client = new WireClient(test.network, port)
+      const { brokers } = await client.request(apis.metadata, 12, { topics: [] })
+      client.close()
+      return brokers.map(({ host, port: told }) => `${host}:${told}`)
+    }
+    expect(await addressAt(7001)).toEqual(['127.0.0.1:7001'])
+    expect(await addressAt(7002)).toEqual(['kafka.example:9999'])
+    await closing(test)
+  })
+})
+
+describe('requests that cannot be read', () => {
+  const apiVersions = () =>
+    requestFrame(apis.apiVersions, 3, 1, { clientSoftwareName: 'a', clientSoftwareVersion: '1' })
+
+  it.each([
+    ['an unknown API', () => patched(apiVersions(), 4, 999)],
+    ['an unknown version', () => patched(requestFrame(apis.metadata, 12, 1, { topics: null }), 6, 99)],
+    [
+      'produce version 2',
+      () => patched(requestFrame(apis.produce, 3, 1, { acks: 1, timeoutMs: 0, topicData: [] }), 6, 2),
+    ],
+    ['a negative frame size', () => Buffer.from([0xff, 0xff, 0xff, 0xff])],
+    ['a frame size of 2 GB', () => Buffer.from([0x7f, 0xff, 0xff, 0xff])],
+    ['a truncated body', () => truncated(requestFrame(apis.createTopics, 7, 1, { topics: [], timeoutMs: 1 }))],
+    ['an array of two billion elements', () => hugeArray()],
+  ])('close that connection and no other: %s', async (_what, bytes) => {
+    const test = await withTopic()
+    const other = test.connect()
+    other.send(bytes())
+    expect(other.isClosed).toBe(true)
+    expect(test.client.isClosed).toBe(false)
+    expect((await produce(test.client, test.topicId, aBatch(1))).errorCode).toBe(ErrorCode.none)
+    await closing(test, test.client)
+  })
+
+  it('answer an unknown version of ApiVersions in version 0, with the versions that there are', async () => {
+    const test = await withTopic()
+    const answer = await test.client.raw(patched(apiVersions(), 6, 77), 1)
+    expect([...answer.subarray(4)]).toEqual([0, ErrorCode.unsupportedVersion, 0, 0, 0, 1, 0, 18, 0, 0, 0, 5])
+    await closing(test, test.client)
+  })
+
+  it('tolerate bytes behind a request', async () => {
+    const test = await withTopic()
+    const frame = requestFrame(apis.metadata, 12, 1, { topics: null })
+    const longer = Buffer.concat([frame, Buffer.from([1, 0, 0])])
+    longer.writeInt32BE(longer.length - 4)
+    expect((await test.client.raw(longer, 1)).length).toBeGreaterThan(20)
+    await closing(test, test.client)
+  })
+})
+
+function patched(frame: Buffer, at: number, int16: number): Buffer {
+  frame.writeInt16BE(int16, at)
+  return frame
+}
+
+function truncated(frame: Buffer): Buffer {
+  const shorter = frame.subarray(0, frame.length - 3)
+  shorter.writeInt32BE(shorter.length - 4)
+  return shorter
+}
+
+function hugeArray(): Buffer {
+  const frame = requestFrame(apis.metadata, 1, 1, { topics: [] })
+  frame.writeInt32BE(0x7fff_fff0, frame.length - 4)
+  return frame
+}
+
+describe('ApiVersions', () => {
+  it('shows what there is: produce from 0, no telemetry, no finalized feature', async () => {
+    const test = await withTopic()
+    for (const version of versionsOf(apis.apiVersions)) {
+      const answer = await test.client.request(apis.apiVersions, version, {
+        clientSoftwareName: 'a',
+        clientSoftwareVersion: '1',
+      })
+      expect(answer.errorCode).toBe(ErrorCode.none)
+      const ranges = new Map(answer.apiKeys.map((api) => [api.apiKey, [api.minVersion, api.maxVersion]]))
+      expect(ranges.get(0)).toEqual([0, 13])
+      expect(ranges.get(1)).toEqual([4, 18])
+      expect(ranges.get(10)).toEqual([0, 5])
+      expect(ranges.has(71) || ranges.has(72)).toBe(false)
+      expect(answer.finalizedFeatures).toEqual([])
+    }
+    await closing(test, test.client)
+  })
+
+  it('refuses a software name that Kafka would refuse', async () => {
+    const test = await withTopic()
+    const answer = await test.client.request(apis.apiVersions, 3, {
+      clientSoftwareName: '-a',
+      clientSoftwareVersion: '1',
+    })
+    expect(answer.errorCode).toBe(ErrorCode.invalidRequest)
+    await closing(test, test.client)
+  })
+})

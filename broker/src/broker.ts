@@ -8,6 +8,7 @@ import { GroupCoordinator } from './groups/coordinator.ts'
 import { advertisedApis, handlers } from './handlers/index.ts'
 import type { BrokerServices } from './handlers/services.ts'
 import type { Disk } from './log/disk.ts'
+import { GroupCommit } from './log/group-commit.ts'
 import { LogDirectory } from './log/log-directory.ts'
 import { MemoryDisk } from './log/memory-disk.ts'
 import { LocalMetadata } from './metadata/local-metadata.ts'
@@ -18,7 +19,9 @@ import type { Network } from './network/network.ts'
 import { OutgoingBytes } from './network/outgoing-bytes.ts'
 import { ReceiveBudget } from './network/receive-budget.ts'
 import { Server } from './network/server.ts'
+import { Durability } from './partition/durability.ts'
 import { FETCH_SESSION_EVICTION_MS, FetchSessions } from './partition/fetch-session.ts'
+import type { AcksAfter } from './partition/partition.ts'
 import { Partitions } from './partition/partitions.ts'
 import { ProducerIds } from './partition/producer-ids.ts'
 import { RealDisk } from './platform/real-disk.ts'
@@ -111,7 +114,8 @@ export class Broker implements AsyncDisposable {
     })
     const servers: Server[] = []
     try {
-      const services = openServices(parts, directory)
+      const durability = new Durability()
+      const services = openServices(parts, directory, durability)
       const dispatcher = new Dispatcher({ services, handlers, advertised: advertisedApis })
       const requestBytesMax = config.int('queued.max.request.bytes')
       const budgets = {
@@ -125,6 +129,7 @@ export class Broker implements AsyncDisposable {
           network: parts.network,
           logger,
           dispatcher,
+          durability,
           budgets,
           limits: {
             frameBytesMax: config.int('socket.request.max.bytes'),
@@ -254,11 +259,17 @@ export function systemParts(own: Pick<BrokerParts, 'config' | 'dataDir' | 'logge
   return { ...own, clock: systemClock, random: systemRandom, disk, network: new TcpNetwork() }
 }
 
-function openServices(parts: BrokerParts, directory: LogDirectory): BrokerServices {
+function openServices(parts: BrokerParts, directory: LogDirectory, durability: Durability): BrokerServices {
   const { config, clock, random, logger } = parts
   const nodeId = config.nodeId
+  const acksAfter = config.text('acks.after') as AcksAfter
+  const metadataLog = directory.openLog(
+    { topic: CLUSTER_METADATA, partition: 0 },
+    CLUSTER_METADATA_ID,
+    metadataLogConfig(config),
+  )
   const metadata = LocalMetadata.open({
-    log: directory.openLog({ topic: CLUSTER_METADATA, partition: 0 }, CLUSTER_METADATA_ID, metadataLogConfig(config)),
+    log: metadataLog,
     config,
     nodeId,
     clusterId: directory.clusterId,
@@ -274,8 +285,17 @@ function openServices(parts: BrokerParts, directory: LogDirectory): BrokerServic
     directory,
     metadata,
     logConfig: (topic) => logConfig(config, metadata.image.topicConfigs(topic)),
+    acksAfter,
+    durability,
     logger,
   })
+  if (acksAfter === 'fsync') {
+    const commit = new GroupCommit(metadataLog, {
+      durable: () => {},
+      failed: (error) => logger.error('the metadata log could not be made durable', { error: String(error) }),
+    })
+    metadata.subscribe(() => durability.appended(commit))
+  }
   partitions.open()
   const groups = new GroupCoordinator({ clock, random, config, logger })
   const services: BrokerServices = {

@@ -1,3 +1,4 @@
+import { native } from '@millrace/native'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { readFileSync } from 'node:fs'
 import { BrokerError } from './base/errors.ts'
@@ -60,9 +61,14 @@ async function start(flags: StartFlags): Promise<void> {
     })
     const dataDir = flags.memory ? null : (flags.data ?? config.logDirs[0]!)
     const broker = await Broker.run(systemParts({ config, dataDir, logger }))
+    const promise =
+      config.text('acks.after') === 'fsync'
+        ? 'synced to disk'
+        : 'written, not yet synced to disk (acks.after=fsync waits for that)'
     const where = broker.dataDir === null ? 'in memory' : `in ${broker.dataDir}`
     process.stdout.write(
-      `millrace listens on ${broker.bootstrap}; data ${where}; an acknowledged record is written, not yet synced to disk\n`,
+      `millrace listens on ${broker.bootstrap}; data ${where}; an acknowledged record is ${promise}; ` +
+        `checksums by ${native.kind === 'rust' ? 'the native module' : 'TypeScript, the native module is not there'}\n`,
     )
     let isStopping = false
     const stop = () => {

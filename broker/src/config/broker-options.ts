@@ -11,8 +11,8 @@ export const brokerSections: readonly Section[] = [
       string(
         'acks.after',
         'write',
-        'What an acknowledgement means: write, that the operating system has the record, as in Kafka.',
-        { oneOf: ['write'] },
+        'What an acknowledgement means: write, that the operating system has the record, as in Kafka; fsync, that the disk has it.',
+        { oneOf: ['write', 'fsync'] },
       ),
     ],
   },

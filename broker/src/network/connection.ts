@@ -1,5 +1,6 @@
 import type { Logger } from '../base/logger.ts'
 import { Output } from '../handlers/output.ts'
+import type { Durability } from '../partition/durability.ts'
 import type { Dispatcher } from './dispatch.ts'
 import type { Receiver, Socket } from './network.ts'
 import type { OutgoingBytes, SlowReader } from './outgoing-bytes.ts'
@@ -8,8 +9,16 @@ import { ReceiveBuffer } from './receive-buffer.ts'
 
 /** Responses that the peer has not taken: above this, no further request of the connection is begun. */
 const QUEUED_BYTES_MAX = 1024 * 1024
+/** Requests that are answered and wait for their writes to be durable: above this, no further one is begun. */
+const HELD_RESPONSES_MAX = 256
 /** Requests that wait behind an unanswered one: above this, the connection is not read from. */
 const WAITING_BYTES_MAX = 256 * 1024
+
+/** Responses that may go out when those before them have, and what they acknowledge is durable. */
+interface HeldResponses {
+  readonly parts: readonly Buffer[]
+  isReady: boolean
+}
 
 export interface ConnectionLimits {
   /** `socket.request.max.bytes` */
@@ -25,12 +34,14 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
   readonly clientHost: string
   readonly endpoint: { readonly host: string; readonly port: number }
   readonly #dispatcher: Dispatcher
+  readonly #durability: Durability
   readonly #logger: Logger
   readonly #onClosed: (connection: Connection) => void
   readonly #budget: ReceiveBudget
   readonly #outgoing: OutgoingBytes
   readonly #buffer: ReceiveBuffer
   readonly #output = new Output()
+  readonly #held: HeldResponses[] = []
   readonly #closeListeners = new Set<() => void>()
   #isAnswering = false
   /** Whether the rest of a request may not be received yet. */
@@ -46,6 +57,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     socket: Socket,
     options: {
       readonly dispatcher: Dispatcher
+      readonly durability: Durability
       /** What the listener advertises; null for the address that the client dialled. */
       readonly advertised: { readonly host: string; readonly port: number } | null
       readonly limits: ConnectionLimits
@@ -63,6 +75,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
       port: advertised === null || advertised.port === 0 ? socket.localPort : advertised.port,
     }
     this.#dispatcher = options.dispatcher
+    this.#durability = options.durability
     this.#budget = options.budget
     this.#outgoing = options.outgoing
     this.#logger = options.logger
@@ -76,7 +89,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
 
   /** Whether a request is being answered or bytes of one are here. */
   get isBusy(): boolean {
-    return this.#isAnswering || this.#buffer.waitingBytes > 0 || this.socket.queuedBytes > 0
+    return this.#isAnswering || this.#held.length > 0 || this.#buffer.waitingBytes > 0 || this.socket.queuedBytes > 0
   }
 
   /** Calls back when the connection is gone; returns how to take that back. */
@@ -147,7 +160,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     if (this.#isProcessing) return
     this.#isProcessing = true
     try {
-      while (!this.#isAnswering && !this.#isClosed && this.socket.queuedBytes <= QUEUED_BYTES_MAX) {
+      while (!this.#isClosed && !this.#isBlocked) {
         const sizeBytes = this.#buffer.nextFrameBytes()
         if (sizeBytes === -1) break
         if (sizeBytes === -2) {
@@ -185,12 +198,17 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
       this.#failed(error)
       return
     }
-    if (pending === null) return
+    if (pending === null) {
+      this.#holdUntilDurable()
+      return
+    }
     this.#isAnswering = true
     pending.then(
       () => {
         this.#isAnswering = false
-        if (!this.#isClosed) this.#process()
+        if (this.#isClosed) return
+        this.#holdUntilDurable()
+        this.#process()
       },
       (error: unknown) => {
         this.#isAnswering = false
@@ -199,17 +217,51 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     )
   }
 
+  /** Keeps the responses made so far back while the writes that they acknowledge are not durable. */
+  #holdUntilDurable(): void {
+    const barrier = this.#durability.takeBarrier()
+    if (barrier === null || this.#output.isEmpty) return
+    const held: HeldResponses = { parts: this.#output.take(), isReady: false }
+    this.#held.push(held)
+    barrier.whenPassed((isDurable) => {
+      if (this.#isClosed) return
+      if (!isDurable) {
+        this.#refuse('what was written could not be made durable')
+        return
+      }
+      held.isReady = true
+      // Several may become ready in one turn; the first one in the row sends them all.
+      if (this.#held[0] === held) this.#process()
+    })
+  }
+
+  get #isBlocked(): boolean {
+    return this.#isAnswering || this.#held.length >= HELD_RESPONSES_MAX || this.socket.queuedBytes > QUEUED_BYTES_MAX
+  }
+
+  /** What may go out now, in order: held responses up to the first that is not ready, then what was made last. */
+  #ready(): readonly Buffer[] {
+    if (this.#held.length === 0) return this.#output.isEmpty ? [] : this.#output.take()
+    const parts: Buffer[] = []
+    while (this.#held[0]?.isReady) parts.push(...this.#held.shift()!.parts)
+    if (this.#output.isEmpty) return parts
+    if (this.#held.length === 0) return [...parts, ...this.#output.take()]
+    this.#held.push({ parts: this.#output.take(), isReady: true })
+    return parts
+  }
+
   #flush(): void {
-    if (this.#output.isEmpty || this.#isClosed) return
-    this.socket.write(this.#output.take())
+    if (this.#isClosed) return
+    const parts = this.#ready()
+    if (parts.length === 0) return
+    this.socket.write(parts)
     const { queuedBytes } = this.socket
     if (queuedBytes > 0) this.#outgoing.update(this, queuedBytes)
   }
 
   #readOrNot(): void {
     if (this.#isClosed) return
-    const isBlocked = this.#isAnswering || this.socket.queuedBytes > QUEUED_BYTES_MAX
-    const shouldRead = !this.#waitsForBudget && (!isBlocked || this.#buffer.waitingBytes < WAITING_BYTES_MAX)
+    const shouldRead = !this.#waitsForBudget && (!this.#isBlocked || this.#buffer.waitingBytes < WAITING_BYTES_MAX)
     if (shouldRead === this.#isReading) return
     this.#isReading = shouldRead
     if (shouldRead) this.socket.resume()

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import { Connection, type ConnectionLimits } from './connection.ts'
 import type { Dispatcher } from './dispatch.ts'
+import type { Durability } from '../partition/durability.ts'
 import type { Listener, Network } from './network.ts'
 import type { OutgoingBytes } from './outgoing-bytes.ts'
 import type { ReceiveBudget } from './receive-budget.ts'
@@ -28,6 +29,7 @@ export class Server {
   readonly #network: Network
   readonly #logger: Logger
   readonly #dispatcher: Dispatcher
+  readonly #durability: Durability
   readonly #limits: ServerLimits
   readonly #budgets: ServerBudgets
   /** Each open connection with the number of sweeps that found it idle. */
@@ -40,6 +42,7 @@ export class Server {
     readonly network: Network
     readonly logger: Logger
     readonly dispatcher: Dispatcher
+    readonly durability: Durability
     readonly limits: ServerLimits
     readonly budgets: ServerBudgets
   }) {
@@ -47,6 +50,7 @@ export class Server {
     this.#network = options.network
     this.#logger = options.logger
     this.#dispatcher = options.dispatcher
+    this.#durability = options.durability
     this.#limits = options.limits
     this.#budgets = options.budgets
   }
@@ -62,6 +66,7 @@ export class Server {
     const listener = await this.#network.listen(address, (socket) => {
       const connection = new Connection(socket, {
         dispatcher: this.#dispatcher,
+        durability: this.#durability,
         advertised,
         limits: this.#limits,
         ...this.#budgets,

@@ -1,12 +1,17 @@
 import type { Logger } from '../base/logger.ts'
 import { StorageError, CorruptLogError } from '../base/errors.ts'
 import { directoryName, type TopicPartition } from '../base/topic-partition.ts'
+import { GroupCommit } from '../log/group-commit.ts'
 import type { AppendOptions, AppendResult, PartitionLog } from '../log/partition-log.ts'
 import { ErrorCode } from '@millrace/protocol'
+import type { Durability } from './durability.ts'
 import { PartitionOffsets } from './partition-offsets.ts'
 import type { FetchWatch, PendingFetch } from './pending-fetch.ts'
 
 const NOTHING = Buffer.alloc(0)
+
+/** `acks.after`: what has happened to a record when it is acknowledged. */
+export type AcksAfter = 'write' | 'fsync'
 
 /**
  * One partition that this node leads: its log, its offsets, and the fetches that wait for it to grow.
@@ -21,6 +26,11 @@ export class Partition implements FetchWatch {
   readonly offsets: PartitionOffsets
   readonly pendingFetches = new Set<PendingFetch>()
   readonly #logger: Logger
+  readonly #durability: Durability
+  /** Null where an acknowledged record need only be written. */
+  readonly #commit: GroupCommit | null
+  /** Appended and not durable yet. */
+  #unsyncedBytes = 0
   #leaderEpoch: number
   #isOffline = false
 
@@ -29,6 +39,8 @@ export class Partition implements FetchWatch {
     readonly topicId: string
     readonly log: PartitionLog
     readonly leaderEpoch: number
+    readonly acksAfter: AcksAfter
+    readonly durability: Durability
     readonly logger: Logger
   }) {
     this.topicPartition = options.topicPartition
@@ -37,6 +49,14 @@ export class Partition implements FetchWatch {
     this.offsets = new PartitionOffsets({ logStart: options.log.logStartOffset, end: options.log.endOffset })
     this.#leaderEpoch = options.leaderEpoch
     this.#logger = options.logger
+    this.#durability = options.durability
+    this.#commit =
+      options.acksAfter === 'write'
+        ? null
+        : new GroupCommit(options.log, {
+            durable: (end) => this.#advanceTo(end, this.#unsyncedBytes),
+            failed: (cause) => this.#failed(cause),
+          })
     // A leader notes where its epoch begins before it takes a record (KIP-101).
     this.log.leaderEpochs.assign(options.leaderEpoch, options.log.endOffset)
   }
@@ -103,21 +123,34 @@ export class Partition implements FetchWatch {
   /** Takes the partition away: waiting fetches are answered, the files stay for the caller to close or delete. */
   stop(): void {
     this.#isOffline = true
+    this.#commit?.stop()
     for (const fetch of [...this.pendingFetches]) fetch.finish()
   }
 
   #grew(sizeBytes: number): void {
     this.offsets.appended(this.log.endOffset)
-    // The only replica is this one, so what is written is replicated.
-    this.offsets.replicated(this.log.endOffset)
+    if (this.#commit === null) {
+      this.#advanceTo(this.log.endOffset, sizeBytes)
+      return
+    }
+    this.#unsyncedBytes += sizeBytes
+    this.#durability.appended(this.#commit)
+  }
+
+  /** The only replica is this one, so what is as safe here as was asked for is replicated, and may be read. */
+  #advanceTo(end: number, sizeBytes: number): void {
+    if (this.#isOffline) return
+    this.#unsyncedBytes = 0
+    this.offsets.replicated(end)
     if (this.pendingFetches.size > 0) for (const fetch of [...this.pendingFetches]) fetch.grown(sizeBytes)
   }
 
-  #failed(cause: StorageError | CorruptLogError): AppendResult {
+  #failed(cause: unknown): AppendResult {
     this.#isOffline = true
+    this.#commit?.stop()
     this.#logger.error('partition is offline until restart: its log failed', {
       partition: directoryName(this.topicPartition),
-      error: cause.message,
+      error: cause instanceof Error ? cause.message : String(cause),
     })
     for (const fetch of [...this.pendingFetches]) fetch.finish()
     return this.#storageFailure()

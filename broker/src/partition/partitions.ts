@@ -6,7 +6,8 @@ import type { MetadataChange } from '../metadata/cluster-changes.ts'
 import type { TopicImage } from '../metadata/cluster-image.ts'
 import type { MetadataSource } from '../metadata/metadata-source.ts'
 import { CLUSTER_METADATA } from '../metadata/topic-names.ts'
-import { Partition } from './partition.ts'
+import type { Durability } from './durability.ts'
+import { Partition, type AcksAfter } from './partition.ts'
 
 /** One data directory and the logs in it, as DescribeLogDirs shows them. */
 export interface LogDirectoryUsage {
@@ -23,6 +24,8 @@ export class Partitions {
   readonly #directory: LogDirectory
   readonly #metadata: MetadataSource
   readonly #logConfig: (topic: string) => LogConfig
+  readonly #acksAfter: AcksAfter
+  readonly #durability: Durability
   readonly #logger: Logger
   readonly #byTopic = new Map<string, (Partition | undefined)[]>()
   #unsubscribe: (() => void) | null = null
@@ -33,12 +36,16 @@ export class Partitions {
     readonly metadata: MetadataSource
     /** The configuration of a topic's logs as the metadata has it now. */
     readonly logConfig: (topic: string) => LogConfig
+    readonly acksAfter: AcksAfter
+    readonly durability: Durability
     readonly logger: Logger
   }) {
     this.#nodeId = options.nodeId
     this.#directory = options.directory
     this.#metadata = options.metadata
     this.#logConfig = options.logConfig
+    this.#acksAfter = options.acksAfter
+    this.#durability = options.durability
     this.#logger = options.logger
   }
 
@@ -47,7 +54,8 @@ export class Partitions {
     for (const topic of this.#metadata.image.topics.values()) this.#openTopic(topic, 0)
     for (const { topicPartition } of this.#directory.partitions()) {
       if (topicPartition.topic === CLUSTER_METADATA) continue
-      if (this.get(topicPartition.topic, topicPartition.partition) === undefined) this.#directory.setAsideStray(topicPartition)
+      if (this.get(topicPartition.topic, topicPartition.partition) === undefined)
+        this.#directory.setAsideStray(topicPartition)
     }
     this.#unsubscribe = this.#metadata.subscribe((changes) => this.#apply(changes))
   }
@@ -123,6 +131,8 @@ export class Partitions {
         topicId: topic.id,
         log: this.#directory.openLog(topicPartition, topic.id, config),
         leaderEpoch: image.leaderEpoch,
+        acksAfter: this.#acksAfter,
+        durability: this.#durability,
         logger: this.#logger,
       })
     }

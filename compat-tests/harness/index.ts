@@ -1,0 +1,7 @@
+export { kafkaVersion, realKafkaMissing } from '../real-kafka/install.ts'
+export { brokerKind, type BrokerUnderTest, describeBroker, startBroker, type StartBrokerOptions } from './broker.ts'
+export { javaTool, kafkaTool, startJavaTool } from './java-tool.ts'
+export { type Language, missing } from './languages.ts'
+export { uniqueName } from './names.ts'
+export { run, type RunningProcess, type RunOptions, type RunResult, start } from './processes.ts'
+export { until, type UntilOptions } from './until.ts'

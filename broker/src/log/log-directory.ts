@@ -1,0 +1,319 @@
+import { BrokerError, StorageError } from '../base/errors.ts'
+import type { Clock, Timer } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Random } from '../base/random.ts'
+import { directoryName, type TopicPartition } from '../base/topic-partition.ts'
+import { checkpointText, parseCheckpoint, parseOffset, writeDurably } from './checkpoint-file.ts'
+import type { Disk, DiskLock } from './disk.ts'
+import type { LogConfig } from './log-config.ts'
+import { readMetaProperties, writeMetaProperties } from './meta-properties.ts'
+import { PartitionLog } from './partition-log.ts'
+import { readTopicId } from './partition-metadata.ts'
+
+const LOCK_FILE = '.lock'
+const CLEAN_SHUTDOWN_FILE = '.kafka_cleanshutdown'
+const RECOVERY_POINTS_FILE = 'recovery-point-offset-checkpoint'
+const LOG_STARTS_FILE = 'log-start-offset-checkpoint'
+const HIGH_WATERMARKS_FILE = 'replication-offset-checkpoint'
+const DELETED_SUFFIX = '-delete'
+const STRAY_SUFFIX = '-stray'
+const NAME_BYTES_MAX = 255
+/** Logs that are made durable at the same time when the directory closes. */
+const FLUSHES_AT_ONCE = 16
+
+export interface LogDirectoryOptions {
+  readonly disk: Disk
+  readonly path: string
+  readonly nodeId: number
+  /** Without it, the one the directory has, or a new one. */
+  readonly clusterId?: string
+  readonly random: Random
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly producerIdExpirationMs: number
+}
+
+/**
+ * One data directory of a node: its lock, its identity, and the logs in it.
+ *
+ * `open` takes the lock, so that no second broker writes here, and says whether the last one closed it in order; the logs
+ * are opened one by one as the metadata knows them. `close` makes everything durable and leaves the mark of an orderly
+ * end. The files are Kafka's: `meta.properties`, the three offset checkpoints, `.kafka_cleanshutdown`, and one directory
+ * `<topic>-<partition>` per log, which is renamed to `<topic>-<partition>.<id>-delete` before it is removed.
+ */
+export class LogDirectory {
+  readonly path: string
+  readonly directoryId: string
+  readonly clusterId: string
+  readonly nodeId: number
+  /** Whether whoever had the directory before closed it in order, so that its logs are as they were written. */
+  readonly isCleanShutdown: boolean
+  readonly #options: LogDirectoryOptions
+  readonly #disk: Disk
+  readonly #lock: DiskLock
+  readonly #logs = new Map<string, PartitionLog>()
+  readonly #recoveryPoints: Map<string, number>
+  readonly #logStartOffsets: Map<string, number>
+  /** Directories that are renamed and not removed yet. */
+  readonly #doomed: string[] = []
+  #removal: Timer | null = null
+  #checkpoints: Promise<void> = Promise.resolve()
+  readonly #checkpointTexts = new Map<string, string>()
+  #closing: Promise<void> | null = null
+
+  /**
+   * Fails with a BrokerError: DIRECTORY_LOCKED if another broker has the directory, INCONSISTENT_DIRECTORY if it is that
+   * of another node or cluster, STORAGE_ERROR if it cannot be written to.
+   */
+  static async open(options: LogDirectoryOptions): Promise<LogDirectory> {
+    const { disk, path, logger } = options
+    disk.makeDirectory(path)
+    const lock = disk.lock(`${path}/${LOCK_FILE}`)
+    try {
+      let properties = readMetaProperties(disk, path)
+      const isNew = properties === null
+      if (properties !== null) checkOwner(properties, options)
+      properties ??= {
+        clusterId: options.clusterId ?? options.random.uuid(),
+        nodeId: options.nodeId,
+        directoryId: options.random.uuid(),
+      }
+      if (isNew) await writeMetaProperties(disk, path, properties)
+      const marker = `${path}/${CLEAN_SHUTDOWN_FILE}`
+      // A directory that is new was not left in disorder either.
+      const isCleanShutdown = isNew || disk.exists(marker)
+      // It must be gone for good before the first write, or a crash would look like an orderly end.
+      disk.remove(marker)
+      await disk.syncDirectory(path)
+      if (!isCleanShutdown) logger.warn('the data directory was not closed in order, its logs are recovered', { path })
+      return new LogDirectory(options, lock, properties, isCleanShutdown)
+    } catch (cause) {
+      lock.release()
+      throw cause
+    }
+  }
+
+  private constructor(
+    options: LogDirectoryOptions,
+    lock: DiskLock,
+    properties: { readonly clusterId: string; readonly directoryId: string },
+    isCleanShutdown: boolean,
+  ) {
+    this.#options = options
+    this.#disk = options.disk
+    this.#lock = lock
+    this.path = options.path
+    this.nodeId = options.nodeId
+    this.clusterId = properties.clusterId
+    this.directoryId = properties.directoryId
+    this.isCleanShutdown = isCleanShutdown
+    this.#recoveryPoints = readOffsets(this.#disk, `${this.path}/${RECOVERY_POINTS_FILE}`)
+    this.#logStartOffsets = readOffsets(this.#disk, `${this.path}/${LOG_STARTS_FILE}`)
+    for (const name of this.#disk.list(this.path)) {
+      if (name.endsWith(DELETED_SUFFIX)) this.#doomed.push(`${this.path}/${name}`)
+    }
+    this.#removeSoon()
+  }
+
+  /** The logs that are open. */
+  get logs(): IterableIterator<PartitionLog> {
+    return this.#logs.values()
+  }
+
+  /** The partitions that have a directory here, with the topic id in it, whether they are open or not. */
+  partitions(): { readonly topicPartition: TopicPartition; readonly topicId: string | null }[] {
+    const found: { topicPartition: TopicPartition; topicId: string | null }[] = []
+    for (const name of this.#disk.list(this.path)) {
+      const topicPartition = parseDirectoryName(name)
+      if (topicPartition === null || !this.#disk.isDirectory(`${this.path}/${name}`)) continue
+      found.push({ topicPartition, topicId: readTopicId(this.#disk, `${this.path}/${name}`) })
+    }
+    return found
+  }
+
+  /**
+   * Opens or creates the log of a partition. A directory that belongs to an earlier topic of the same name, which was
+   * deleted while this node did not look, is set aside as `-stray`.
+   */
+  openLog(topicPartition: TopicPartition, topicId: string, config: LogConfig): PartitionLog {
+    const name = directoryName(topicPartition)
+    const directory = `${this.path}/${name}`
+    const storedId = readTopicId(this.#disk, directory)
+    const isOther = storedId !== null && storedId !== topicId
+    if (isOther) this.#setAside(topicPartition, STRAY_SUFFIX)
+    const recoveryPoint = isOther ? 0 : (this.#recoveryPoints.get(name) ?? 0)
+    const logStartOffset = isOther ? 0 : (this.#logStartOffsets.get(name) ?? 0)
+    const log = PartitionLog.open({
+      disk: this.#disk,
+      directory,
+      topicPartition,
+      topicId,
+      config,
+      clock: this.#options.clock,
+      logger: this.#options.logger,
+      isCleanShutdown: this.isCleanShutdown,
+      recoveryPoint,
+      logStartOffset,
+      producerIdExpirationMs: this.#options.producerIdExpirationMs,
+    })
+    this.#logs.set(name, log)
+    return log
+  }
+
+  /** Ends a log and takes its directory out of sight at once; its files are removed one after the other from then on. */
+  deleteLog(topicPartition: TopicPartition): void {
+    const name = directoryName(topicPartition)
+    this.#logs.get(name)?.abandon()
+    this.#logs.delete(name)
+    this.#recoveryPoints.delete(name)
+    this.#logStartOffsets.delete(name)
+    if (!this.#disk.exists(`${this.path}/${name}`)) return
+    this.#doomed.push(this.#setAside(topicPartition, DELETED_SUFFIX))
+    this.#removeSoon()
+  }
+
+  /** Takes the directory of a partition that the metadata does not know out of the way, keeping its files. */
+  setAsideStray(topicPartition: TopicPartition): void {
+    if (this.#logs.has(directoryName(topicPartition))) return
+    const path = this.#setAside(topicPartition, STRAY_SUFFIX)
+    this.#options.logger.warn('a partition that no topic has is set aside', { path })
+  }
+
+  /**
+   * Makes the closed segments durable, forgets idle producers and writes down how far recovery would have to go back.
+   * Called every minute or so; a failure is logged and the next call tries again.
+   */
+  checkpoint(): Promise<void> {
+    this.#checkpoints = this.#checkpoints.then(async () => {
+      try {
+        for (const log of Array.from(this.#logs.values())) {
+          log.expireProducers()
+          await log.flushClosedSegments()
+        }
+        if (this.#closing === null) await this.#writeCheckpoints()
+      } catch (cause) {
+        if (!(cause instanceof StorageError)) throw cause
+        this.#options.logger.error('the checkpoint of a data directory failed', {
+          path: this.path,
+          error: cause.message,
+        })
+      }
+    })
+    return this.#checkpoints
+  }
+
+  /**
+   * Makes every log durable, closes it, marks the orderly end and gives the lock back. If something fails, the mark is not
+   * made, everything else is given back all the same, and the first failure is thrown.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#removal?.cancel()
+    this.#removal = null
+    try {
+      await this.#checkpoints
+      const logs = [...this.#logs.values()]
+      for (const log of logs) log.seal()
+      const rest = logs.values()
+      await Promise.all(
+        Array.from({ length: FLUSHES_AT_ONCE }, async () => {
+          for (const log of rest) await log.flush()
+        }),
+      )
+      for (const log of logs) log.close()
+      await this.#writeCheckpoints()
+      await writeDurably(this.#disk, `${this.path}/${CLEAN_SHUTDOWN_FILE}`, '{"version":0,"brokerEpoch":-1}')
+    } finally {
+      for (const log of this.#logs.values()) log.abandon()
+      this.#lock.release()
+    }
+  }
+
+  async #writeCheckpoints(): Promise<void> {
+    const recoveryPoints: string[] = []
+    const logStarts: string[] = []
+    const ends: string[] = []
+    for (const { topicPartition, recoveryPoint, logStartOffset, endOffset } of this.#logs.values()) {
+      const name = `${topicPartition.topic} ${topicPartition.partition}`
+      recoveryPoints.push(`${name} ${recoveryPoint}`)
+      if (logStartOffset > 0) logStarts.push(`${name} ${logStartOffset}`)
+      // Of a partition without replicas the high watermark is its end.
+      ends.push(`${name} ${endOffset}`)
+    }
+    await this.#writeIfChanged(RECOVERY_POINTS_FILE, recoveryPoints)
+    await this.#writeIfChanged(LOG_STARTS_FILE, logStarts)
+    await this.#writeIfChanged(HIGH_WATERMARKS_FILE, ends)
+  }
+
+  async #writeIfChanged(name: string, lines: readonly string[]): Promise<void> {
+    const text = checkpointText(lines)
+    if (this.#checkpointTexts.get(name) === text) return
+    await writeDurably(this.#disk, `${this.path}/${name}`, text)
+    this.#checkpointTexts.set(name, text)
+  }
+
+  #setAside(topicPartition: TopicPartition, suffix: string): string {
+    const ending = `-${topicPartition.partition}.${this.#options.random.bytes(16).toString('hex')}${suffix}`
+    const path = `${this.path}/${topicPartition.topic.slice(0, NAME_BYTES_MAX - ending.length)}${ending}`
+    this.#disk.rename(`${this.path}/${directoryName(topicPartition)}`, path)
+    return path
+  }
+
+  /** One file at a time, as removing a large one takes a while. What is left when the directory closes goes at the next start. */
+  #removeSoon(): void {
+    if (this.#removal !== null || this.#doomed.length === 0 || this.#closing !== null) return
+    this.#removal = this.#options.clock.setTimer(0, () => {
+      this.#removal = null
+      const directory = this.#doomed[0]!
+      try {
+        const [file] = this.#disk.list(directory)
+        this.#disk.remove(file === undefined ? directory : `${directory}/${file}`)
+        if (file === undefined) this.#doomed.shift()
+      } catch (cause) {
+        if (!(cause instanceof StorageError)) throw cause
+        this.#doomed.shift()
+        this.#options.logger.warn('a deleted partition could not be removed', { directory, error: cause.message })
+      }
+      this.#removeSoon()
+    })
+  }
+}
+
+function checkOwner(
+  properties: { readonly nodeId: number; readonly clusterId: string },
+  options: LogDirectoryOptions,
+): void {
+  const { path, nodeId, clusterId } = options
+  if (properties.nodeId !== nodeId) {
+    throw new BrokerError(
+      'INCONSISTENT_DIRECTORY',
+      `the data directory ${path} belongs to node ${properties.nodeId}, this is node ${nodeId}`,
+    )
+  }
+  if (clusterId !== undefined && properties.clusterId !== clusterId) {
+    throw new BrokerError(
+      'INCONSISTENT_DIRECTORY',
+      `the data directory ${path} belongs to cluster ${properties.clusterId}, this is cluster ${clusterId}`,
+    )
+  }
+}
+
+/** The partition that a directory's name tells, or null: a topic's name may hold dashes, but neither space nor slash. */
+function parseDirectoryName(name: string): TopicPartition | null {
+  const match = /^([\w.-]+)-(\d{1,10})$/.exec(name)
+  return match === null ? null : { topic: match[1]!, partition: Number(match[2]) }
+}
+
+/** Offsets by directory name. A checkpoint that cannot be read counts as empty. */
+function readOffsets(disk: Disk, path: string): Map<string, number> {
+  const offsets = new Map<string, number>()
+  for (const [topic, partition, word] of parseCheckpoint(disk.readFile(path), 3) ?? []) {
+    const offset = parseOffset(word)
+    if (offset !== null) offsets.set(`${topic}-${partition}`, offset)
+  }
+  return offsets
+}

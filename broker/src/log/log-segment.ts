@@ -1,0 +1,412 @@
+import assert from 'node:assert/strict'
+import {
+  BATCH_HEADER_BYTES,
+  BATCH_LENGTH,
+  baseOffsetAt,
+  batchSizeAt,
+  lastOffsetAt,
+  maxTimestampAt,
+  readBatch,
+  type RecordBatch,
+} from '@millrace/protocol'
+import { CorruptLogError } from '../base/errors.ts'
+import { BatchCursor } from './batch-cursor.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import { LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, fileName } from './log-files.ts'
+import type { LogConfig } from './log-config.ts'
+import { OffsetIndex } from './offset-index.ts'
+import { TimeIndex } from './time-index.ts'
+
+const SCAN_WINDOW_BYTES = 4096
+const NOTHING = Buffer.alloc(0)
+
+/** The search for a batch's position uses one window for all segments: it is synchronous and leaves nothing in it. */
+let sharedCursor: BatchCursor | undefined
+
+export interface SegmentReadOptions {
+  /** No batch that starts here or later. */
+  readonly maxOffset: number
+  /** The first batch even if it alone is larger than what was asked for. */
+  readonly atLeastOneBatch: boolean
+  /** Where the bytes go, for callers with a pool: a buffer of at least so many bytes, whose beginning is used. */
+  readonly allocate?: ((sizeBytes: number) => Buffer) | undefined
+}
+
+/**
+ * A contiguous run of record batches in one file, starting at `baseOffset`, with its two indexes.
+ *
+ * The batches were validated and stamped before; here they are bytes. Of all segments of a log only the last one, the
+ * active one, is appended to. It belongs to its PartitionLog, which knows where it ends; nobody else calls it. The roll
+ * and index rules are Kafka's, so that its tools find the entries they expect.
+ */
+export class LogSegment {
+  readonly baseOffset: number
+  readonly path: string
+  readonly offsetIndex: OffsetIndex
+  readonly timeIndex: TimeIndex
+  /** Whether both index files were there when the segment was opened. */
+  readonly hadIndexes: boolean
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #file: DiskFile
+  readonly #createdMs: number
+  /** Bytes of whole batches. The file is longer only after a write that failed and could not be taken back. */
+  #sizeBytes: number
+  #bytesSinceIndexEntry: number
+  /** The largest timestamp and the last offset of the batch that brought it; undefined until the time index was asked. */
+  #maxTimestampMs: number | undefined
+  #offsetOfMaxTimestamp: number
+  /** The largest timestamp of the first batch, by which the segment rolls; undefined until it was read. */
+  #firstTimestampMs: number | undefined
+  /** Where the last read ended, and the position there: the next fetch of a consumer mostly goes on from it. */
+  #nextReadOffset = -1
+  #nextReadPosition = 0
+  /** Whether the log file changed since the last sync began. */
+  #isUnsynced = false
+  #isClosed = false
+
+  private constructor(disk: Disk, directory: string, baseOffset: number, nowMs: number, create: boolean) {
+    this.baseOffset = baseOffset
+    this.path = `${directory}/${fileName(baseOffset, LOG_SUFFIX)}`
+    this.#disk = disk
+    this.#directory = directory
+    this.#createdMs = nowMs
+    this.#file = disk.open(this.path, { create })
+    this.hadIndexes = [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX].every((suffix) => disk.exists(this.#indexPath(suffix)))
+    this.offsetIndex = new OffsetIndex(baseOffset, disk.open(this.#indexPath(OFFSET_INDEX_SUFFIX), { create: true }))
+    this.timeIndex = new TimeIndex(baseOffset, disk.open(this.#indexPath(TIME_INDEX_SUFFIX), { create: true }))
+    this.#sizeBytes = this.#file.size
+    this.#bytesSinceIndexEntry = this.#sizeBytes - this.offsetIndex.lastPosition
+    this.#offsetOfMaxTimestamp = baseOffset
+  }
+
+  static create(disk: Disk, directory: string, baseOffset: number, nowMs: number): LogSegment {
+    for (const suffix of [LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX]) {
+      const path = `${directory}/${fileName(baseOffset, suffix)}`
+      if (disk.exists(path)) disk.remove(path)
+    }
+    return new LogSegment(disk, directory, baseOffset, nowMs, true)
+  }
+
+  /** A segment whose log file is there; missing index files are made and are empty. */
+  static open(disk: Disk, directory: string, baseOffset: number, nowMs: number): LogSegment {
+    return new LogSegment(disk, directory, baseOffset, nowMs, false)
+  }
+
+  get file(): DiskFile {
+    return this.#file
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  /** Whether something of it was written, or found after an unclean shutdown, since the last sync began. */
+  get isUnsynced(): boolean {
+    return this.#isUnsynced || this.offsetIndex.isUnsynced || this.timeIndex.isUnsynced
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** The largest timestamp of a batch in the segment, or -1. */
+  get maxTimestampMs(): number {
+    if (this.#maxTimestampMs === undefined) {
+      this.#maxTimestampMs = this.timeIndex.lastTimestampMs
+      this.#offsetOfMaxTimestamp = this.timeIndex.lastOffset
+    }
+    return this.#maxTimestampMs
+  }
+
+  /** The last offset of the first batch that has `maxTimestampMs`. */
+  get offsetOfMaxTimestamp(): number {
+    return this.maxTimestampMs < 0 ? this.baseOffset : this.#offsetOfMaxTimestamp
+  }
+
+  /** Whether a batch belongs into a new segment. An empty segment takes any. */
+  isFullFor(
+    batch: { readonly sizeBytes: number; readonly lastOffset: number; readonly maxTimestampMs: number },
+    config: LogConfig,
+    rollAfterMs: number,
+    nowMs: number,
+  ): boolean {
+    if (this.sizeBytes === 0) return false
+    if (this.sizeBytes > config.segmentBytes - batch.sizeBytes || !this.offsetIndex.holds(batch.lastOffset)) return true
+    if (this.offsetIndex.isFull(config.segmentIndexBytes) || this.timeIndex.isFull(config.segmentIndexBytes))
+      return true
+    this.#firstTimestampMs ??= this.#readFirstTimestamp()
+    // Records without timestamps are as old as the segment.
+    const waitedMs =
+      this.#firstTimestampMs >= 0 ? batch.maxTimestampMs - this.#firstTimestampMs : nowMs - this.#createdMs
+    return waitedMs > rollAfterMs
+  }
+
+  /** Appends bytes [start, end), one batch. After an error readers see the segment as it was. */
+  append(bytes: Buffer, start: number, end: number, indexIntervalBytes: number): void {
+    const lastOffset = lastOffsetAt(bytes, start)
+    const timestampMs = maxTimestampAt(bytes, start)
+    assert(this.offsetIndex.holds(lastOffset), 'a segment rolls before its offsets exceed an int32')
+    this.offsetIndex.makeRoom()
+    this.timeIndex.makeRoom()
+
+    const position = this.#sizeBytes
+    this.#isUnsynced = true
+    // What a failed write left behind is taken away here at the latest; as long as that fails, nothing is appended.
+    if (this.#file.size !== position) this.#file.truncate(position)
+    try {
+      this.#file.append(bytes, start, end)
+    } catch (cause) {
+      try {
+        this.#file.truncate(position)
+      } catch {
+        // The write's error is the one to tell.
+      }
+      throw cause
+    }
+    this.#sizeBytes = position + end - start
+    this.#noteBatch(lastOffset, timestampMs, position, end - start, indexIntervalBytes)
+  }
+
+  /** Takes a batch that stands at `position` already into the indexes, in order: how recovery builds them. */
+  indexBatch(
+    lastOffset: number,
+    timestampMs: number,
+    position: number,
+    sizeBytes: number,
+    intervalBytes: number,
+  ): void {
+    this.offsetIndex.makeRoom()
+    this.timeIndex.makeRoom()
+    this.#noteBatch(lastOffset, timestampMs, position, sizeBytes, intervalBytes)
+  }
+
+  /** Forgets both indexes, for recovery. Whoever wrote the batches may have died before they were durable. */
+  resetIndexes(): void {
+    this.#isUnsynced = true
+    this.offsetIndex.truncateTo(this.baseOffset)
+    this.timeIndex.truncateTo(this.baseOffset)
+    this.#bytesSinceIndexEntry = 0
+    this.#maxTimestampMs = -1
+    this.#offsetOfMaxTimestamp = this.baseOffset
+    this.#firstTimestampMs = undefined
+    this.#nextReadOffset = -1
+  }
+
+  #noteBatch(
+    lastOffset: number,
+    timestampMs: number,
+    position: number,
+    sizeBytes: number,
+    intervalBytes: number,
+  ): void {
+    if (position === 0) this.#firstTimestampMs = timestampMs
+    if (timestampMs > this.maxTimestampMs) {
+      this.#maxTimestampMs = timestampMs
+      this.#offsetOfMaxTimestamp = lastOffset
+    }
+    if (this.#bytesSinceIndexEntry > intervalBytes) {
+      this.offsetIndex.append(lastOffset, position)
+      this.timeIndex.append(this.maxTimestampMs, this.offsetOfMaxTimestamp)
+      this.#bytesSinceIndexEntry = 0
+    }
+    this.#bytesSinceIndexEntry += sizeBytes
+  }
+
+  /** The position of the first batch that ends at or after `offset`; the size of the segment if there is none. */
+  positionOf(offset: number): number {
+    if (offset === this.#nextReadOffset) return this.#nextReadPosition
+    const cursor = this.#cursor()
+    let position = this.offsetIndex.floor(offset)
+    while (position < this.sizeBytes) {
+      this.#step(cursor, position)
+      if (lastOffsetAt(cursor.buffer, cursor.at) >= offset) return position
+      position += batchSizeAt(cursor.buffer, cursor.at)
+    }
+    return position
+  }
+
+  /**
+   * Whole batches from the first that ends at or after `offset`, at most `maxBytes` of them; null if no batch here ends
+   * there, so that the next segment is to be asked.
+   */
+  read(offset: number, maxBytes: number, options: SegmentReadOptions): Buffer | null {
+    const position = this.positionOf(offset)
+    const available = this.sizeBytes - position
+    if (available === 0) return null
+    let wanted = Math.min(maxBytes, available)
+    if (wanted < BATCH_HEADER_BYTES) {
+      if (!options.atLeastOneBatch) return NOTHING
+      wanted = Math.min(BATCH_HEADER_BYTES, available)
+    }
+    let bytes = this.#readBytes(position, wanted, options)
+    const firstBytes = this.#batchSize(bytes, 0, position)
+    if (baseOffsetAt(bytes, 0) >= options.maxOffset) return NOTHING
+    if (firstBytes > wanted) {
+      if (!options.atLeastOneBatch) return NOTHING
+      bytes = this.#readBytes(position, firstBytes, options)
+    }
+
+    let end = firstBytes
+    let lastOffset = lastOffsetAt(bytes, 0)
+    while (end + BATCH_HEADER_BYTES <= bytes.length) {
+      const sizeBytes = this.#batchSize(bytes, end, position)
+      if (end + sizeBytes > bytes.length || baseOffsetAt(bytes, end) >= options.maxOffset) break
+      lastOffset = lastOffsetAt(bytes, end)
+      end += sizeBytes
+    }
+    this.#nextReadOffset = lastOffset + 1
+    this.#nextReadPosition = position + end
+    return bytes.subarray(0, end)
+  }
+
+  /** Every batch from the first that ends at or after `offset`; each is a copy that the caller may keep. */
+  *batches(offset: number): Generator<Buffer, void, undefined> {
+    let position = this.positionOf(offset)
+    const cursor = new BatchCursor(this.#file, 256 * 1024)
+    while (!this.#isClosed && position < this.sizeBytes) {
+      this.#step(cursor, position)
+      cursor.load()
+      const sizeBytes = batchSizeAt(cursor.buffer, cursor.at)
+      yield Buffer.from(cursor.buffer.subarray(cursor.at, cursor.at + sizeBytes))
+      position += sizeBytes
+    }
+  }
+
+  /** Calls back with each batch header from the first that ends at or after `offset`, in order. */
+  forEachHeader(offset: number, callback: (buffer: Buffer, at: number, position: number) => void): void {
+    const cursor = this.#cursor()
+    let position = this.positionOf(offset)
+    cursor.reset(this.#file)
+    while (position < this.sizeBytes) {
+      this.#step(cursor, position)
+      const sizeBytes = batchSizeAt(cursor.buffer, cursor.at)
+      callback(cursor.buffer, cursor.at, position)
+      position += sizeBytes
+    }
+  }
+
+  /** The first batch from `position` on that may hold a record at or after both `offset` and `timestampMs`, or null. */
+  findBatch(position: number, offset: number, timestampMs: number): { batch: RecordBatch; end: number } | null {
+    const cursor = this.#cursor()
+    let at = position
+    while (at < this.sizeBytes) {
+      this.#step(cursor, at)
+      const sizeBytes = batchSizeAt(cursor.buffer, cursor.at)
+      if (maxTimestampAt(cursor.buffer, cursor.at) >= timestampMs && lastOffsetAt(cursor.buffer, cursor.at) >= offset) {
+        const bytes = Buffer.allocUnsafe(sizeBytes)
+        this.#file.read(bytes, 0, sizeBytes, at)
+        return { batch: readBatch(bytes), end: at + sizeBytes }
+      }
+      at += sizeBytes
+    }
+    return null
+  }
+
+  /** Drops the batches that hold `offset` or a later one. */
+  truncateTo(offset: number): void {
+    const position = this.positionOf(offset)
+    this.#nextReadOffset = -1
+    // The indexes first: they may lag behind the log and must not lead.
+    this.offsetIndex.truncateTo(offset)
+    this.timeIndex.truncateTo(offset)
+    this.#isUnsynced = true
+    this.#file.truncate(position)
+    this.#sizeBytes = position
+    this.#bytesSinceIndexEntry = position - this.offsetIndex.lastPosition
+    if (position === 0) this.#firstTimestampMs = undefined
+    this.#findMaxTimestamp()
+  }
+
+  /** Cuts the log file at a position that recovery found; the indexes were built for what is left. */
+  cutAt(position: number): void {
+    this.#isUnsynced = true
+    this.#file.truncate(position)
+    this.#sizeBytes = position
+  }
+
+  /** Puts the largest timestamp into the time index and writes the indexes, before the segment rolls or closes. */
+  seal(): void {
+    this.timeIndex.makeRoom()
+    this.timeIndex.append(this.maxTimestampMs, this.offsetOfMaxTimestamp)
+    this.offsetIndex.seal()
+    this.timeIndex.seal()
+  }
+
+  /** Makes the batches durable. */
+  async syncBatches(): Promise<void> {
+    if (!this.#isUnsynced) return
+    this.#isUnsynced = false
+    await this.#file.sync()
+  }
+
+  /** Makes durable what is written of the indexes. */
+  async syncIndexes(): Promise<void> {
+    await Promise.all([this.offsetIndex.sync(), this.timeIndex.sync()])
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#file.close()
+    this.offsetIndex.close()
+    this.timeIndex.close()
+  }
+
+  delete(): void {
+    this.close()
+    this.#disk.remove(this.path)
+    this.#disk.remove(this.#indexPath(OFFSET_INDEX_SUFFIX))
+    this.#disk.remove(this.#indexPath(TIME_INDEX_SUFFIX))
+  }
+
+  #indexPath(suffix: string): string {
+    return `${this.#directory}/${fileName(this.baseOffset, suffix)}`
+  }
+
+  #cursor(): BatchCursor {
+    sharedCursor ??= new BatchCursor(this.#file, SCAN_WINDOW_BYTES)
+    sharedCursor.reset(this.#file)
+    return sharedCursor
+  }
+
+  /** Moves to the batch at `position`, which was written or recovered as a good one. */
+  #step(cursor: BatchCursor, position: number): void {
+    const problem = cursor.moveTo(position) ? cursor.problem() : 'no batch header fits before the end'
+    if (problem !== null) throw new CorruptLogError(this.path, position, problem)
+  }
+
+  #readBytes(position: number, sizeBytes: number, options: SegmentReadOptions): Buffer {
+    const allocated = options.allocate?.(sizeBytes) ?? Buffer.allocUnsafe(sizeBytes)
+    const bytes = allocated.length === sizeBytes ? allocated : allocated.subarray(0, sizeBytes)
+    const read = this.#file.read(bytes, 0, sizeBytes, position)
+    if (read !== sizeBytes) throw new CorruptLogError(this.path, position + read, 'the file is shorter than it was')
+    return bytes
+  }
+
+  #batchSize(bytes: Buffer, at: number, position: number): number {
+    const sizeBytes = batchSizeAt(bytes, at)
+    if (sizeBytes < BATCH_HEADER_BYTES || position + at + sizeBytes > this.sizeBytes) {
+      throw new CorruptLogError(this.path, position + at + BATCH_LENGTH, `a batch of ${sizeBytes} bytes`)
+    }
+    return sizeBytes
+  }
+
+  #readFirstTimestamp(): number {
+    const cursor = this.#cursor()
+    this.#step(cursor, 0)
+    return maxTimestampAt(cursor.buffer, cursor.at)
+  }
+
+  /** The largest timestamp after a truncation: the last time index entry's, or a larger one in the batches after it. */
+  #findMaxTimestamp(): void {
+    let timestampMs = this.timeIndex.lastTimestampMs
+    let offset = this.timeIndex.lastOffset
+    this.forEachHeader(this.timeIndex.count === 0 ? this.baseOffset : offset + 1, (buffer, at) => {
+      if (maxTimestampAt(buffer, at) <= timestampMs) return
+      timestampMs = maxTimestampAt(buffer, at)
+      offset = lastOffsetAt(buffer, at)
+    })
+    this.#maxTimestampMs = timestampMs
+    this.#offsetOfMaxTimestamp = offset
+  }
+}

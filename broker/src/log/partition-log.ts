@@ -1,0 +1,611 @@
+import assert from 'node:assert/strict'
+import { crc32c } from '@millrace/native'
+import {
+  ErrorCode,
+  ATTRIBUTES,
+  LOG_APPEND_TIME_FLAG,
+  RecordReader,
+  baseOffsetAt,
+  lastOffsetAt,
+  lastOffsetDeltaAt,
+  leaderEpochAt,
+  maxTimestampAt,
+  setBaseOffset,
+  setLeaderEpoch,
+} from '@millrace/protocol'
+import type { Clock } from '../base/clock.ts'
+import { BrokerError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { TopicPartition } from '../base/topic-partition.ts'
+import { replaceFile, syncFile } from './checkpoint-file.ts'
+import type { Disk } from './disk.ts'
+import { LeaderEpochs } from './leader-epochs.ts'
+import { loadSegments } from './load-segments.ts'
+import type { LogConfig } from './log-config.ts'
+import { PARTITION_METADATA_FILE, PRODUCER_SNAPSHOT_SUFFIX, fileName, offsetOfFile } from './log-files.ts'
+import { LogSegment, type SegmentReadOptions } from './log-segment.ts'
+import { readTopicId, writeTopicId } from './partition-metadata.ts'
+import { decodeProducerSnapshot, encodeProducerSnapshot } from './producer-snapshot.ts'
+import { ProducerStates } from './producer-state.ts'
+import { validateBatch, type RecordError } from './validate-batch.ts'
+
+export interface PartitionLogOptions {
+  readonly disk: Disk
+  readonly directory: string
+  readonly topicPartition: TopicPartition
+  readonly topicId: string
+  readonly config: LogConfig
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly isCleanShutdown: boolean
+  /** Everything below was made durable, so that after an unclean shutdown only what follows is read again. */
+  readonly recoveryPoint?: number
+  readonly logStartOffset?: number
+  readonly producerIdExpirationMs: number
+}
+
+export interface AppendOptions {
+  /** 'client' for Produce; 'coordinator' for what this broker writes itself, control records included. */
+  readonly origin: 'client' | 'coordinator'
+  readonly leaderEpoch: number
+  /** The version of the Produce request; without it, the newest. */
+  readonly produceVersion?: number
+}
+
+/** What became of one batch, in the terms of a Produce response. */
+export interface AppendResult {
+  readonly errorCode: number
+  readonly errorMessage: string | null
+  readonly recordErrors: readonly RecordError[]
+  /** -1 if the batch was refused. */
+  readonly baseOffset: number
+  readonly lastOffset: number
+  /** -1 unless the log set the timestamps. */
+  readonly logAppendTimeMs: number
+  readonly logStartOffset: number
+  /** The batch is in the log since an earlier attempt, at these offsets. */
+  readonly isDuplicate: boolean
+}
+
+export interface RecordPosition {
+  readonly offset: number
+  readonly timestampMs: number
+  /** The leader epoch of the record's batch, or -1. */
+  readonly leaderEpoch: number
+}
+
+export type ReadOptions = SegmentReadOptions
+
+const NO_RECORD_ERRORS: readonly RecordError[] = []
+const NOTHING = Buffer.alloc(0)
+/** What is in the log was let in by the settings of its time, so a search in it has no limit but the largest buffer's. */
+const STORED_BODY_BYTES_MAX = 0x7fff_ffff
+
+/**
+ * The log of one partition: a row of segments, what is known of its leader epochs and producers, and the rules by which a
+ * batch gets in. Replication, high watermark and who may read what are the partition's.
+ *
+ * There is one writer, the event loop; everything but `flush` is synchronous, so nobody sees half of a change. A batch
+ * that is refused leaves no trace. A StorageError leaves the log as it was for readers, and the caller decides whether
+ * it goes on. `open` recovers what an unclean shutdown left; `close` leaves what `open` can trust.
+ *
+ * Files, all as Apache Kafka's: segments `%020d.log` with `.index` and `.timeindex`, `.snapshot` of the producers at the
+ * offset in its name, `leader-epoch-checkpoint`, `partition.metadata`.
+ */
+export class PartitionLog {
+  readonly directory: string
+  readonly topicPartition: TopicPartition
+  readonly topicId: string
+  readonly leaderEpochs: LeaderEpochs
+  readonly producers: ProducerStates
+  /** Replaceable while the log is open; segments that are there stay as they are. */
+  config: LogConfig
+  readonly #disk: Disk
+  readonly #clock: Clock
+  readonly #logger: Logger
+  /** In order, never empty; the last one is appended to. */
+  readonly #segments: LogSegment[]
+  #endOffset: number
+  #logStartOffset: number
+  #recoveryPoint: number
+  /** Offsets of the snapshot files, in order. */
+  readonly #snapshots: number[]
+  readonly #unsyncedSnapshots = new Set<number>()
+  /** Segments that were appended to and are not any more, until they and their indexes are durable. */
+  readonly #unsyncedSegments = new Set<LogSegment>()
+  #hasUnsyncedNames = true
+  /** Whether the directory and its metadata file are new, or as one who died left them, and so may not be durable. */
+  #isNew: boolean
+  /** The syncs asked for so far; they run one after the other. */
+  #syncs: Promise<void> = Promise.resolve()
+  /** Counts truncations, so that a flush that one of them overtook does not move the recovery point. */
+  #truncationCount = 0
+  /** Which part of segment.jitter.ms this log takes, from its name, so that logs made together roll apart. */
+  readonly #jitter: number
+  /** A sync failed. What it was to make durable may be lost, and a second one would not say so (fsyncgate). */
+  #syncFailure: unknown = null
+  #isSealed = false
+  #isClosed = false
+
+  private constructor(options: PartitionLogOptions, isNew: boolean) {
+    const { disk, directory, clock, logger, config } = options
+    this.directory = directory
+    this.topicPartition = options.topicPartition
+    this.topicId = options.topicId
+    this.config = config
+    this.#disk = disk
+    this.#clock = clock
+    this.#isNew = isNew
+    this.#logger = logger
+    this.#jitter = crc32c(Buffer.from(directory), 0, Buffer.byteLength(directory)) / 2 ** 32
+    this.leaderEpochs = new LeaderEpochs(disk, directory)
+    this.producers = new ProducerStates(options.producerIdExpirationMs)
+
+    const loaded = loadSegments({
+      disk,
+      directory,
+      config,
+      logger,
+      nowMs: clock.nowMs(),
+      isCleanShutdown: options.isCleanShutdown,
+      recoveryPoint: options.recoveryPoint ?? 0,
+      logStartOffset: options.logStartOffset ?? 0,
+    })
+    this.#segments = loaded.segments
+    this.#endOffset = loaded.endOffset
+    this.#logStartOffset = Math.max(options.logStartOffset ?? 0, loaded.segments[0]!.baseOffset)
+    this.#recoveryPoint = Math.min(
+      options.isCleanShutdown ? loaded.endOffset : (options.recoveryPoint ?? 0),
+      loaded.endOffset,
+    )
+    this.#snapshots = disk
+      .list(directory)
+      .map((name) => offsetOfFile(name, PRODUCER_SNAPSHOT_SUFFIX))
+      .filter((offset) => offset !== null)
+    this.#loadLeaderEpochs(loaded.recoveredFrom)
+    for (const segment of this.#segments) if (segment.isUnsynced) this.#unsyncedSegments.add(segment)
+    if (!options.isCleanShutdown) {
+      this.leaderEpochs.distrust()
+      for (const snapshot of this.#snapshots) this.#unsyncedSnapshots.add(snapshot)
+    }
+    this.#removeStraySnapshots()
+    this.#loadProducers()
+  }
+
+  /** Opens the log in `directory`, which is made if it is not there, and recovers it after an unclean shutdown. */
+  static open(options: PartitionLogOptions): PartitionLog {
+    const { disk, directory, topicId } = options
+    disk.makeDirectory(directory)
+    const storedId = readTopicId(disk, directory)
+    if (storedId !== null && storedId !== topicId) {
+      throw new BrokerError(
+        'INCONSISTENT_TOPIC_ID',
+        `${directory} belongs to the topic with id ${storedId}, not to the one with ${topicId}`,
+      )
+    }
+    // Before any batch, so that the directory of a topic that was deleted and made again is known by it.
+    if (storedId === null) writeTopicId(disk, directory, topicId)
+    return new PartitionLog(options, storedId === null || !options.isCleanShutdown)
+  }
+
+  get logStartOffset(): number {
+    return this.#logStartOffset
+  }
+
+  /** The offset that the next record gets. */
+  get endOffset(): number {
+    return this.#endOffset
+  }
+
+  get sizeBytes(): number {
+    let sizeBytes = 0
+    for (const segment of this.#segments) sizeBytes += segment.sizeBytes
+    return sizeBytes
+  }
+
+  get segmentCount(): number {
+    return this.#segments.length
+  }
+
+  /** Everything below is durable. `flush` moves it; LogDirectory keeps it in a checkpoint. */
+  get recoveryPoint(): number {
+    return this.#recoveryPoint
+  }
+
+  /** The first offset of the segment that is appended to. */
+  get activeBaseOffset(): number {
+    return this.#active.baseOffset
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /**
+   * Takes the one batch in bytes [start, end), or says why not. Base offset, leader epoch and, if the topic wants it,
+   * timestamps are set in these bytes; only a batch that must be compressed otherwise is stored from other memory.
+   */
+  append(bytes: Buffer, start: number, end: number, options: AppendOptions): AppendResult {
+    this.#unseal()
+    const nowMs = this.#clock.nowMs()
+    const { origin, leaderEpoch, produceVersion } = options
+    const valid = validateBatch(bytes, start, end, this.config, { origin, produceVersion, nowMs })
+    if (!valid.isValid) return this.#refused(valid.errorCode, valid.errorMessage, valid.recordErrors)
+    const { bytes: batch, start: from, end: to } = valid
+    const sizeBytes = to - from
+    if (sizeBytes > this.config.segmentBytes) {
+      const message = `a batch of ${sizeBytes} bytes does not fit a segment of ${this.config.segmentBytes}`
+      return this.#refused(ErrorCode.recordListTooLarge, message, NO_RECORD_ERRORS)
+    }
+    const verdict = this.producers.check(batch, from, origin)
+    if (verdict.kind === 'refused') return this.#refused(verdict.errorCode, verdict.message, NO_RECORD_ERRORS)
+    if (verdict.kind === 'duplicate') {
+      const { lastOffset, offsetDelta, timestampMs } = verdict.of
+      return this.#accepted(lastOffset - offsetDelta, lastOffset, timestampMs, true)
+    }
+
+    const baseOffset = this.#endOffset
+    const lastOffset = baseOffset + lastOffsetDeltaAt(batch, from)
+    setBaseOffset(batch, from, baseOffset)
+    setLeaderEpoch(batch, from, leaderEpoch)
+    const maxTimestampMs = maxTimestampAt(batch, from)
+    if (this.#active.isFullFor({ sizeBytes, lastOffset, maxTimestampMs }, this.config, this.#rollAfterMs(), nowMs))
+      this.roll()
+    // An epoch that begins where nothing follows does no harm, so that this may fail by itself.
+    if (leaderEpoch > this.leaderEpochs.latestEpoch) this.leaderEpochs.assign(leaderEpoch, baseOffset)
+    this.#active.append(batch, from, to, this.config.indexIntervalBytes)
+
+    // Only a write that succeeded moves the end of the log.
+    this.#endOffset = lastOffset + 1
+    this.producers.record(batch, from, this.#clock.monoMs())
+    const isLogAppendTime = (batch[from + ATTRIBUTES + 1]! & LOG_APPEND_TIME_FLAG) !== 0
+    return this.#accepted(baseOffset, lastOffset, isLogAppendTime ? maxTimestampMs : -1, false)
+  }
+
+  /**
+   * Whole stored batches from the one that holds `offset`, up to `maxBytes` and none that starts at `maxOffset` or later.
+   * They come from one segment, so there may be more than the answer holds; nothing if `offset` is the end.
+   */
+  read(offset: number, maxBytes: number, options: ReadOptions): Buffer {
+    assert(offset >= this.#segments[0]!.baseOffset && offset <= this.#endOffset, 'the caller checked the range')
+    for (let i = this.#segmentOf(offset); i < this.#segments.length; i++) {
+      const bytes = this.#segments[i]!.read(offset, maxBytes, options)
+      if (bytes !== null) return bytes
+    }
+    return NOTHING
+  }
+
+  /** The first record that is not older than `timestampMs`, or null. */
+  offsetForTimestamp(timestampMs: number): RecordPosition | null {
+    for (const segment of this.#segments) {
+      if (segment.maxTimestampMs < timestampMs) continue
+      const floor = Math.max(segment.timeIndex.floor(timestampMs), this.#logStartOffset)
+      let position = segment.positionOf(floor)
+      for (;;) {
+        const found = segment.findBatch(position, this.#logStartOffset, timestampMs)
+        if (found === null) break
+        const reader = new RecordReader(found.batch, { maxBytes: STORED_BODY_BYTES_MAX })
+        while (reader.next()) {
+          if (reader.timestampMs >= timestampMs && reader.offset >= this.#logStartOffset) {
+            return { offset: reader.offset, timestampMs: reader.timestampMs, leaderEpoch: found.batch.leaderEpoch }
+          }
+        }
+        position = found.end
+      }
+    }
+    return null
+  }
+
+  /** The first record that has the largest timestamp of all, or null in a log without timestamps. */
+  offsetOfMaxTimestamp(): RecordPosition | null {
+    let newest = this.#segments[0]!
+    for (const segment of this.#segments) if (segment.maxTimestampMs > newest.maxTimestampMs) newest = segment
+    const { maxTimestampMs } = newest
+    if (maxTimestampMs < 0) return null
+    const found = newest.findBatch(newest.positionOf(newest.offsetOfMaxTimestamp), 0, maxTimestampMs)
+    if (found === null) return null
+    const reader = new RecordReader(found.batch, { maxBytes: STORED_BODY_BYTES_MAX })
+    while (reader.next()) {
+      if (reader.timestampMs === maxTimestampMs) {
+        return { offset: reader.offset, timestampMs: maxTimestampMs, leaderEpoch: found.batch.leaderEpoch }
+      }
+    }
+    return null
+  }
+
+  /** Every batch from the one that holds `from`, in order, each in memory of its own. What is appended meanwhile follows. */
+  *batches(from = this.#logStartOffset): Generator<Buffer, void, undefined> {
+    let next = from
+    for (let i = this.#segmentOf(from); i < this.#segments.length; i++) {
+      for (const batch of this.#segments[i]!.batches(next)) {
+        next = lastOffsetAt(batch, 0) + 1
+        yield batch
+      }
+    }
+  }
+
+  /** Starts a new segment, unless the active one is empty. */
+  roll(): void {
+    const active = this.#active
+    if (active.sizeBytes === 0) return
+    this.#takeSnapshot()
+    active.seal()
+    this.#unsyncedSegments.add(active)
+    this.#segments.push(LogSegment.create(this.#disk, this.directory, this.#endOffset, this.#clock.nowMs()))
+    this.#hasUnsyncedNames = true
+  }
+
+  /**
+   * Makes everything appended before the call durable and moves the recovery point there. A rejection is a StorageError,
+   * after which nothing is known of the unsynced bytes: the log refuses every further append and flush with it.
+   */
+  flush(): Promise<void> {
+    return this.#sync(() => this.#endOffset)
+  }
+
+  /** The same for the segments that are no longer appended to, so that recovery never reads them. */
+  flushClosedSegments(): Promise<void> {
+    return this.#sync(() => this.#active.baseOffset)
+  }
+
+  #sync(upTo: () => number): Promise<void> {
+    const done = this.#syncs.then(() => this.#syncUpTo(upTo()))
+    this.#syncs = done.catch(() => undefined)
+    return done
+  }
+
+  async #syncUpTo(offset: number): Promise<void> {
+    if (this.#syncFailure !== null) throw this.#syncFailure
+    if (this.#isClosed) return
+    const truncationCount = this.#truncationCount
+    try {
+      const active = this.#active
+      for (const segment of Array.from(this.#unsyncedSegments)) {
+        if (segment !== active) await this.#syncClosed(segment)
+      }
+      // An unclean start builds the indexes of the active segment again.
+      if (active.baseOffset < offset) await active.syncBatches()
+      if (this.#isSealed) await active.syncIndexes()
+      await this.#syncSmallFiles()
+    } catch (cause) {
+      // The files of a log that was deleted meanwhile are gone, which is no failure.
+      if (this.#isClosed) return
+      this.#syncFailure = cause
+      throw cause
+    }
+    if (truncationCount === this.#truncationCount) this.#recoveryPoint = Math.max(this.#recoveryPoint, offset)
+  }
+
+  async #syncClosed(segment: LogSegment): Promise<void> {
+    this.#unsyncedSegments.delete(segment)
+    if (segment.isClosed) return
+    await segment.syncBatches()
+    await segment.syncIndexes()
+  }
+
+  async #syncSmallFiles(): Promise<void> {
+    for (const snapshot of Array.from(this.#unsyncedSnapshots)) {
+      if (this.#unsyncedSnapshots.delete(snapshot)) await syncFile(this.#disk, this.#snapshotPath(snapshot))
+    }
+    if (this.leaderEpochs.isUnsynced) {
+      this.leaderEpochs.synced()
+      this.#hasUnsyncedNames = true
+      await syncFile(this.#disk, this.leaderEpochs.path)
+    }
+    if (this.#isNew) {
+      this.#isNew = false
+      await syncFile(this.#disk, `${this.directory}/${PARTITION_METADATA_FILE}`)
+      await this.#disk.syncDirectory(this.directory.slice(0, this.directory.lastIndexOf('/')))
+    }
+    if (this.#hasUnsyncedNames) {
+      this.#hasUnsyncedNames = false
+      await this.#disk.syncDirectory(this.directory)
+    }
+  }
+
+  /** Drops the batches that hold `offset` or a later one; `offset` is the end then. */
+  truncateTo(offset: number): void {
+    if (offset >= this.#endOffset) return
+    if (offset < this.#segments[0]!.baseOffset) return this.truncateFully(offset)
+    this.#truncationCount++
+    this.#recoveryPoint = Math.min(this.#recoveryPoint, offset)
+    while (this.#active.baseOffset > offset) this.#segments.pop()!.delete()
+    this.#active.truncateTo(offset)
+    this.#endOffset = offset
+    this.#logStartOffset = Math.min(this.#logStartOffset, offset)
+    this.#hasUnsyncedNames = true
+    this.leaderEpochs.truncateFromEnd(offset)
+    for (const snapshot of this.#snapshots.filter((at) => at > offset)) this.#removeSnapshot(snapshot)
+    this.#loadProducers()
+  }
+
+  /** Drops everything; the log begins again, empty, at `newStartOffset`. */
+  truncateFully(newStartOffset: number): void {
+    this.#truncationCount++
+    this.#recoveryPoint = Math.min(this.#recoveryPoint, newStartOffset)
+    for (const snapshot of this.#snapshots.slice()) this.#removeSnapshot(snapshot)
+    for (const segment of this.#segments.splice(0)) segment.delete()
+    this.#segments.push(LogSegment.create(this.#disk, this.directory, newStartOffset, this.#clock.nowMs()))
+    this.#endOffset = newStartOffset
+    this.#logStartOffset = newStartOffset
+    this.#hasUnsyncedNames = true
+    this.leaderEpochs.clear()
+    this.producers.clear()
+  }
+
+  /** Nobody reads below `offset` any more; segments that end there are deleted. Never goes back. */
+  advanceLogStartOffset(offset: number): void {
+    assert(offset <= this.#endOffset, 'a log starts at or before its end')
+    if (offset <= this.#logStartOffset) return
+    this.#logStartOffset = offset
+    this.leaderEpochs.truncateFromStart(offset)
+    while (this.#segments.length > 1 && this.#segments[1]!.baseOffset <= offset) {
+      const segment = this.#segments.shift()!
+      this.#removeSnapshot(segment.baseOffset)
+      segment.delete()
+      this.#hasUnsyncedNames = true
+    }
+  }
+
+  /** Forgets the producers that have been silent too long; called now and then. */
+  expireProducers(): void {
+    this.producers.expire(this.#clock.monoMs())
+  }
+
+  /** Writes what a clean start needs: indexes to their end, and the producers. Then `flush` makes it durable. */
+  seal(): void {
+    if (this.#isSealed || this.#isClosed) return
+    this.#active.seal()
+    this.#takeSnapshot()
+    this.#isSealed = true
+  }
+
+  /** Ends all use of the log and gives back its descriptors. What is appended and sealed stays, durable if it was flushed. */
+  close(): void {
+    if (this.#isClosed) return
+    this.seal()
+    this.#release()
+  }
+
+  /** Closes the log and removes its directory. */
+  delete(): void {
+    this.#release()
+    this.#disk.remove(this.directory)
+  }
+
+  /** Closes the log without writing anything: it is deleted next, or its disk has failed. */
+  abandon(): void {
+    this.#release()
+  }
+
+  #release(): void {
+    this.#isClosed = true
+    for (const segment of this.#segments) segment.close()
+  }
+
+  get #active(): LogSegment {
+    return this.#segments[this.#segments.length - 1]!
+  }
+
+  /** The index of the last segment that begins at or before `offset`, or 0. */
+  #segmentOf(offset: number): number {
+    const segments = this.#segments
+    // Most readers are at the end.
+    if (offset >= segments[segments.length - 1]!.baseOffset) return segments.length - 1
+    let low = 0
+    let high = segments.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (segments[middle]!.baseOffset <= offset) low = middle + 1
+      else high = middle
+    }
+    return Math.max(0, low - 1)
+  }
+
+  #rollAfterMs(): number {
+    const { segmentMs, segmentJitterMs } = this.config
+    return segmentJitterMs === 0
+      ? segmentMs
+      : segmentMs - Math.floor(this.#jitter * Math.min(segmentJitterMs, segmentMs))
+  }
+
+  #accepted(baseOffset: number, lastOffset: number, logAppendTimeMs: number, isDuplicate: boolean): AppendResult {
+    return {
+      errorCode: ErrorCode.none,
+      errorMessage: null,
+      recordErrors: NO_RECORD_ERRORS,
+      baseOffset,
+      lastOffset,
+      logAppendTimeMs,
+      logStartOffset: this.#logStartOffset,
+      isDuplicate,
+    }
+  }
+
+  #refused(errorCode: number, errorMessage: string, recordErrors: readonly RecordError[]): AppendResult {
+    return {
+      errorCode,
+      errorMessage,
+      recordErrors,
+      baseOffset: -1,
+      lastOffset: -1,
+      logAppendTimeMs: -1,
+      logStartOffset: this.#logStartOffset,
+      isDuplicate: false,
+    }
+  }
+
+  #unseal(): void {
+    assert(!this.#isClosed, 'a closed log takes nothing')
+    if (this.#syncFailure !== null) throw this.#syncFailure
+    this.#isSealed = false
+  }
+
+  #loadLeaderEpochs(recoveredFrom: number): void {
+    const isKnown = this.leaderEpochs.load()
+    const rebuildFrom = isKnown ? recoveredFrom : this.#segments[0]!.baseOffset
+    if (rebuildFrom < this.#endOffset) {
+      this.leaderEpochs.truncateFromEnd(rebuildFrom)
+      this.#forEachHeader(rebuildFrom, (buffer, at) => {
+        const epoch = leaderEpochAt(buffer, at)
+        if (epoch > this.leaderEpochs.latestEpoch) this.leaderEpochs.assign(epoch, baseOffsetAt(buffer, at))
+      })
+    }
+    this.leaderEpochs.truncateFromEnd(this.#endOffset)
+    this.leaderEpochs.truncateFromStart(this.#logStartOffset)
+  }
+
+  /** Keeps the snapshot that each segment begins with, and the newest. */
+  #removeStraySnapshots(): void {
+    const bases = new Set(this.#segments.map((segment) => segment.baseOffset))
+    const newest = this.#snapshots.findLast((offset) => offset <= this.#endOffset)
+    for (const offset of this.#snapshots.slice()) {
+      if (offset !== newest && !bases.has(offset)) this.#removeSnapshot(offset)
+    }
+  }
+
+  /** The producers as of the newest readable snapshot and the batches after it. */
+  #loadProducers(): void {
+    const nowMs = this.#clock.monoMs()
+    let from = this.#segments[0]!.baseOffset
+    this.producers.clear()
+    for (const offset of [...this.#snapshots].reverse()) {
+      const bytes = this.#disk.readFile(this.#snapshotPath(offset))
+      const entries = bytes === null ? null : decodeProducerSnapshot(bytes)
+      if (entries !== null) {
+        this.producers.restore(entries, nowMs)
+        from = offset
+        break
+      }
+      this.#logger.warn('a producer snapshot is damaged and an older one is used', { file: this.#snapshotPath(offset) })
+      this.#removeSnapshot(offset)
+    }
+    if (from < this.#endOffset) this.#forEachHeader(from, (buffer, at) => this.producers.record(buffer, at, nowMs))
+  }
+
+  #forEachHeader(offset: number, callback: (buffer: Buffer, at: number) => void): void {
+    for (const segment of this.#segments.slice(this.#segmentOf(offset))) segment.forEachHeader(offset, callback)
+  }
+
+  #takeSnapshot(): void {
+    const offset = this.#endOffset
+    // Nothing has been written since the last one, or ever.
+    if (offset === (this.#snapshots.at(-1) ?? this.#segments[0]!.baseOffset)) return
+    replaceFile(this.#disk, this.#snapshotPath(offset), encodeProducerSnapshot(this.producers.entries()))
+    this.#snapshots.push(offset)
+    this.#unsyncedSnapshots.add(offset)
+    this.#hasUnsyncedNames = true
+  }
+
+  #removeSnapshot(offset: number): void {
+    const at = this.#snapshots.indexOf(offset)
+    if (at < 0) return
+    this.#snapshots.splice(at, 1)
+    this.#unsyncedSnapshots.delete(offset)
+    this.#disk.remove(this.#snapshotPath(offset))
+  }
+
+  #snapshotPath(offset: number): string {
+    return `${this.directory}/${fileName(offset, PRODUCER_SNAPSHOT_SUFFIX)}`
+  }
+}

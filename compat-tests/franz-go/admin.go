@@ -134,14 +134,18 @@ func topics(s *session) {
 	}
 	validated := got(admin.ValidateCreateTopics(s.ctx, 1, 1, nil, topic))
 	saw("validate only", errorName(validated[topic].Err))
-	created := got(admin.CreateTopics(s.ctx, 3, 1, map[string]*string{"retention.ms": kadm.StringPtr("1000")}, topic))[topic]
-	saw("create", []any{errorName(created.Err), created.NumPartitions, created.ReplicationFactor, *created.Configs["retention.ms"].Value})
+	short := map[string]*string{"retention.ms": kadm.StringPtr("1000")}
+	created := got(admin.CreateTopics(s.ctx, 3, 1, short, topic))[topic]
+	saw("create", []any{
+		errorName(created.Err), created.NumPartitions, created.ReplicationFactor, *created.Configs["retention.ms"].Value,
+	})
 	saw("with defaults", create(-1, -1, nil, s.name+"-defaults"))
 	saw("again", create(1, 1, nil, topic))
 	saw("with 0 partitions", create(0, 1, nil, s.name+"-none"))
 	saw("with 3 replicas", create(1, 3, nil, s.name+"-replicated"))
 	saw("with an invalid name", create(1, 1, nil, "not/valid"))
-	saw("with an unknown setting", create(1, 1, map[string]*string{"no.such.setting": kadm.StringPtr("1")}, s.name+"-setting"))
+	unknown := map[string]*string{"no.such.setting": kadm.StringPtr("1")}
+	saw("with an unknown setting", create(1, 1, unknown, s.name+"-setting"))
 
 	s.visible(admin, topic)
 	listed := got(admin.ListTopics(s.ctx, topic))[topic]
@@ -221,8 +225,9 @@ func configs(s *session) {
 
 	broker := got(admin.BrokerMetadata(s.ctx)).Brokers[0].NodeID
 	seen := map[string]string{}
+	wanted := []string{"log.retention.ms", "auto.create.topics.enable", "offsets.topic.num.partitions"}
 	for _, config := range got(admin.DescribeBrokerConfigs(s.ctx, broker))[0].Configs {
-		if config.Key == "log.retention.ms" || config.Key == "auto.create.topics.enable" || config.Key == "offsets.topic.num.partitions" {
+		if slices.Contains(wanted, config.Key) {
 			seen[config.Key] = fmt.Sprint(config.MaybeValue(), " ", config.Source)
 		}
 	}

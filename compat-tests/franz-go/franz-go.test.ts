@@ -4,7 +4,7 @@ import { build, observe } from './program.ts'
 
 const reason = missing('go')
 
-describe.skipIf(reason !== null)(reason === null ? 'franz-go' : `franz-go (${reason})`, () => {
+describe.skipIf(reason !== null)(`franz-go${reason === null ? '' : `: ${reason}`}`, () => {
   beforeAll(build)
 
   describeBroker('with a broker', {}, (broker) => {
@@ -15,7 +15,7 @@ describe.skipIf(reason !== null)(reason === null ? 'franz-go' : `franz-go (${rea
           equal: true,
           offsets: [0, 49],
           tombstone: true,
-          headers: 'true false',
+          null: [true, false],
         })
         expect(await observe('codecs', broker.bootstrap)).toEqual({
           none: codec(0),

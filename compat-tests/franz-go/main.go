@@ -106,9 +106,12 @@ func (s *session) topic(suffix string, partitions int32) string {
 	return topic
 }
 
-// visible waits for a new topic, of which a broker of a cluster learns a moment after the answer.
+// visible waits for a new topic. A broker of a cluster learns of it a moment after the answer and leads its partitions
+// a moment later; until then it refuses records.
 func (s *session) visible(admin *kadm.Client, topic string) {
-	s.until("visible topic", func() bool { return got(admin.ListTopics(s.ctx, topic))[topic].Err == nil })
+	s.until("visible topic", func() bool {
+		return got(admin.ListTopics(s.ctx, topic))[topic].Err == nil && got(admin.ListEndOffsets(s.ctx, topic)).Error() == nil
+	})
 }
 
 // produce sends values to one partition and waits for their acknowledgement.

@@ -3,7 +3,7 @@ import type { ToolShell } from './tool-shell.ts'
 
 /** Runs one theme of a program in `src/` and returns what it saw, by the name of what it looked at. */
 export async function observe(
-  shell: ToolShell,
+  shell: Pick<ToolShell, 'run'>,
   program: 'AdminThemes' | 'ClientThemes',
   theme: string,
   bootstrap: string,

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { describeBroker, uniqueName, until } from '../harness/index.ts'
-import { anAdmin, aProducer, aTopic, kafkaOf } from './clients.ts'
+import { anAdmin, aProducer, aTopic, kafkaOf, servesTopic } from './clients.ts'
 import { readValues } from './reading.ts'
 
 describeBroker('kafkajs administers topics', {}, (broker) => {
@@ -9,13 +9,15 @@ describeBroker('kafkajs administers topics', {}, (broker) => {
     await admin.connect()
     const [kept, deleted] = [uniqueName('kept'), uniqueName('deleted')]
 
-    expect(await admin.createTopics({ topics: [{ topic: kept }, { topic: deleted }] })).toBe(true)
+    const topics = [{ topic: kept }, { topic: deleted }]
+    expect(await admin.createTopics({ waitForLeaders: false, topics })).toBe(true)
+    for (const { topic } of topics) await servesTopic(admin, topic)
     expect(await admin.listTopics()).toEqual(expect.arrayContaining([kept, deleted]))
     await admin.deleteTopics({ topics: [deleted] })
     const left = await until(
       async () => {
-        const topics = await admin.listTopics()
-        return !topics.includes(deleted) && topics
+        const listed = await admin.listTopics()
+        return !listed.includes(deleted) && listed
       },
       { what: 'list without the deleted topic' },
     )
@@ -28,6 +30,7 @@ describeBroker('kafkajs administers topics', {}, (broker) => {
     const admin = await anAdmin(kafkaOf(broker))
     const [counted, assigned] = [uniqueName('counted'), uniqueName('assigned')]
     await admin.createTopics({
+      waitForLeaders: false,
       topics: [
         {
           topic: counted,
@@ -39,11 +42,22 @@ describeBroker('kafkajs administers topics', {}, (broker) => {
       ],
     })
 
+    for (const topic of [counted, assigned]) await servesTopic(admin, topic)
     const { topics } = await admin.fetchTopicMetadata({ topics: [counted, assigned] })
     expect(Object.fromEntries(topics.map(({ name, partitions }) => [name, partitions.length]))).toEqual({
       [counted]: 5,
       [assigned]: 2,
     })
+  })
+
+  it('admin.createTopics that waits for the leaders: the topic can be used at once', async () => {
+    const kafka = kafkaOf(broker)
+    const admin = await anAdmin(kafka)
+    const topic = uniqueName('waited-for')
+    // A real Kafka may not have heard of the topic when kafkajs asks for its leaders; then only the next call resolves.
+    await until(() => admin.createTopics({ topics: [{ topic }] }).then(() => true), { what: 'topic with its leaders' })
+    const producer = await aProducer(kafka, { retry: { retries: 0 } })
+    expect(await producer.send({ topic, messages: [{ value: 'x' }] })).toMatchObject([{ errorCode: 0 }])
   })
 
   it('admin.createTopics with validateOnly creates nothing', async () => {
@@ -128,9 +142,9 @@ describeBroker('kafkajs administers topics', {}, (broker) => {
     await producer.send({ topic, messages: [{ value: 'old' }, { value: 'old too' }] })
     const admin = await anAdmin(kafka)
     await admin.deleteTopics({ topics: [topic] })
-    await until(() => admin.createTopics({ topics: [{ topic }] }), { what: 'topic created anew' })
+    expect(await admin.createTopics({ waitForLeaders: false, topics: [{ topic }] })).toBe(true)
 
-    expect(await admin.fetchTopicOffsets(topic)).toEqual([{ partition: 0, offset: '0', high: '0', low: '0' }])
+    await until(async () => (await admin.fetchTopicOffsets(topic))[0]!.high === '0', { what: 'topic that is new' })
     await producer.send({ topic, messages: [{ value: 'new' }] })
     expect(await readValues(kafka, topic, 1)).toEqual(['new'])
   })

@@ -8,7 +8,7 @@ import {
   type Producer,
 } from 'kafkajs'
 import { onTestFinished } from 'vitest'
-import { type BrokerUnderTest, uniqueName } from '../harness/index.ts'
+import { type BrokerUnderTest, uniqueName, until } from '../harness/index.ts'
 
 /**
  * A kafkajs client of the broker under test. It says nothing and retries soon, so that a test waits for the broker and
@@ -70,9 +70,20 @@ export async function aTopic(
   await admin.connect()
   try {
     const configEntries = Object.entries(config).map(([configName, value]) => ({ name: configName, value }))
-    await admin.createTopics({ topics: [{ topic: name, numPartitions: partitions, configEntries }] })
+    // When kafkajs waits for the leaders itself, it gives up on a broker that has not heard of the topic yet.
+    const topics = [{ topic: name, numPartitions: partitions, configEntries }]
+    await admin.createTopics({ waitForLeaders: false, topics })
+    await servesTopic(admin, name)
   } finally {
     await admin.disconnect()
   }
   return name
+}
+
+/**
+ * Waits until the broker leads all partitions of the topic: a controller answers before its brokers have heard of it.
+ * Asking for offsets needs what producing and fetching need.
+ */
+export async function servesTopic(admin: Admin, topic: string): Promise<void> {
+  await until(async () => (await admin.fetchTopicOffsets(topic)).length > 0, { what: `offsets of topic ${topic}` })
 }

@@ -8,7 +8,7 @@ describeBroker('kafkajs commits', {}, (broker) => {
   it('consumer.run commits by itself what it has processed', async () => {
     const { topic, groupId, consumer } = await aConsumerOf(10)
     const messages = await collect(consumer)
-    await until(() => messages.length === 10, { what: 'all messages' })
+    await until(() => messages.length >= 10, { what: 'all messages' })
     await consumer.stop()
     expect(await committed(groupId, topic)).toBe('10')
   })
@@ -48,14 +48,14 @@ describeBroker('kafkajs commits', {}, (broker) => {
     const next = await aConsumer(kafkaOf(broker), { groupId })
     await next.subscribe({ topics: [topic], fromBeginning: true })
     const rest = await collect(next)
-    await until(() => rest.length === 3, { what: 'rest' })
+    await until(() => rest.length >= 3, { what: 'rest' })
     expect(rest.map(({ offset }) => offset)).toEqual(['7', '8', '9'])
   })
 
   it('consumer.commitOffsets may go back: the next member reads again', async () => {
     const { topic, groupId, consumer } = await aConsumerOf(4)
     const messages = await collect(consumer)
-    await until(() => messages.length === 4, { what: 'all messages' })
+    await until(() => messages.length >= 4, { what: 'all messages' })
     await until(async () => (await committed(groupId, topic)) === '4', { what: 'commit of all' })
     await consumer.commitOffsets([{ topic, partition: 0, offset: '1' }])
     expect(await committed(groupId, topic)).toBe('1')
@@ -64,7 +64,7 @@ describeBroker('kafkajs commits', {}, (broker) => {
   it('consumer.commitOffsets of a topic that does not exist is refused', async () => {
     const { consumer } = await aConsumerOf(1)
     const messages = await collect(consumer)
-    await until(() => messages.length === 1, { what: 'message' })
+    await until(() => messages.length >= 1, { what: 'message' })
     const commit = consumer.commitOffsets([{ topic: uniqueName('missing'), partition: 0, offset: '1' }])
     await expect(commit).rejects.toMatchObject({
       name: 'KafkaJSNumberOfRetriesExceeded',
@@ -75,7 +75,7 @@ describeBroker('kafkajs commits', {}, (broker) => {
   it('consumer.commitOffsets with metadata longer than offset.metadata.max.bytes is refused', async () => {
     const { topic, consumer } = await aConsumerOf(1)
     const messages = await collect(consumer)
-    await until(() => messages.length === 1, { what: 'message' })
+    await until(() => messages.length >= 1, { what: 'message' })
 
     await consumer.commitOffsets([{ topic, partition: 0, offset: '1', metadata: 'm'.repeat(4096) }])
     const commit = consumer.commitOffsets([{ topic, partition: 0, offset: '1', metadata: 'm'.repeat(4097) }])
@@ -89,7 +89,7 @@ describeBroker('kafkajs commits', {}, (broker) => {
     await other.subscribe({ topics: [topic], fromBeginning: true })
     const otherMessages = await collect(other)
 
-    await until(() => messages.length === 3 && otherMessages.length === 3, { what: 'messages in both groups' })
+    await until(() => messages.length >= 3 && otherMessages.length === 3, { what: 'messages in both groups' })
     await until(async () => (await committed(groupId, topic)) === '3', { what: 'commit' })
     expect(await committed(uniqueName('third-group'), topic)).toBe('-1')
   })

@@ -74,7 +74,10 @@ def configs(session):
     of_topic = ConfigResource(ResourceType.TOPIC, topic)
     of_broker = ConfigResource(ResourceType.BROKER, "1")
     saw("of the topic", described(of_topic, "retention.ms", "cleanup.policy", "segment.bytes"))
-    saw("of the broker", described(of_broker, "offsets.topic.num.partitions", "log.retention.hours", "auto.create.topics.enable"))
+    saw(
+        "of the broker",
+        described(of_broker, "offsets.topic.num.partitions", "log.retention.hours", "auto.create.topics.enable"),
+    )
     synonyms = admin.describe_configs([of_topic])[of_topic].result()["retention.ms"].synonyms
     saw("synonyms", {name: entry.value for name, entry in synonyms.items()})
 
@@ -242,4 +245,6 @@ def cluster(session):
     )
 
 
-main({"topics": topics, "configs": configs, "groups": groups, "offsets": offsets, "records": records, "cluster": cluster})
+main(
+    {"topics": topics, "configs": configs, "groups": groups, "offsets": offsets, "records": records, "cluster": cluster}
+)

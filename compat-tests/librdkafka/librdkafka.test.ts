@@ -4,7 +4,7 @@ import { install, observe } from './program.ts'
 
 const reason = missing('python3')
 
-describe.skipIf(reason !== null)(reason === null ? 'librdkafka' : `librdkafka (${reason})`, () => {
+describe.skipIf(reason !== null)(`librdkafka${reason === null ? '' : `: ${reason}`}`, () => {
   beforeAll(install)
 
   describeBroker('with a broker', {}, (broker) => {

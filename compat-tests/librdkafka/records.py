@@ -17,7 +17,9 @@ def codecs(session):
         reports = []
         producer = session.producer(compression_type=codec, linger_ms=50)
         for key, value, timestamp in sent:
-            producer.produce(topic, value, key, timestamp=timestamp, headers=headers, on_delivery=lambda *r: reports.append(r))
+            producer.produce(
+                topic, value, key, timestamp=timestamp, headers=headers, on_delivery=lambda *r: reports.append(r)
+            )
         producer.flush(20)
 
         consumer = session.consumer()
@@ -53,7 +55,9 @@ def idempotence(session):
     """Two idempotent producers with many requests in flight keep their order and lose nothing."""
     topic = session.topic("idempotent")
     reports = {"a": [], "b": []}
-    producers = {name: session.producer(enable_idempotence=True, linger_ms=0, batch_num_messages=10) for name in reports}
+    producers = {
+        name: session.producer(enable_idempotence=True, linger_ms=0, batch_num_messages=10) for name in reports
+    }
     for i in range(500):
         for name, producer in producers.items():
             producer.produce(topic, f"{name}-{i}", partition=0, on_delivery=lambda *r, n=name: reports[n].append(r))
@@ -78,7 +82,9 @@ def idempotence(session):
 
 def reports(session):
     """What a delivery report says, about success and about each refusal."""
-    creation, append = session.topic("create-time", 2), session.topic("append-time", message_timestamp_type="LogAppendTime")
+    creation, append = session.topic("create-time", 2), session.topic(
+        "append-time", message_timestamp_type="LogAppendTime"
+    )
     small = session.topic("small", max_message_bytes="1000")
     compacted = session.topic("compacted", cleanup_policy="compact")
 

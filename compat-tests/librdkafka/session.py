@@ -10,8 +10,8 @@ import sys
 import time
 import traceback
 
-from confluent_kafka import Consumer, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 
 class Session:
@@ -53,6 +53,11 @@ class Session:
         topic = f"{self.name}-{suffix}"
         self.admin.create_topics([NewTopic(topic, partitions, 1, config=dotted(config))])[topic].result()
         self.until("visible topic", lambda: topic in self.admin.list_topics(timeout=5).topics)
+        # A broker of a cluster knows a topic a moment before it leads its partitions; until then it refuses records,
+        # and a producer without idempotence may then send them again in another order.
+        ends = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
+        led = lambda: all(outcome(future) == "NONE" for future in self.admin.list_offsets(ends).values())
+        self.until("leader of each partition", led)
         return topic
 
     def produce(self, topic, values, partition=0, **config):

@@ -332,7 +332,7 @@ describeBroker('@platformatic/kafka administers', { persistent: true }, (broker)
 
       const consumer = aConsumer(broker, { groupId, autocommit: false })
       const messages = collect(await consumer.consume({ topics: [topic], mode: MessagesStreamModes.COMMITTED }))
-      await until(() => messages.length === 1, { what: 'message after the offset' })
+      await until(() => messages.length >= 1, { what: 'message after the offset' })
       expect(messages[0]?.value).toBe('c')
       await consumer.close(true)
 
@@ -376,7 +376,7 @@ describeBroker('@platformatic/kafka administers', { persistent: true }, (broker)
       await aProducer(broker).send({ messages: [{ topic, value: 'x' }] })
       const consumer = aConsumer(broker, options)
       const messages = collect(await consumer.consume({ topics: [topic], mode: MessagesStreamModes.EARLIEST }))
-      await until(() => messages.length === 1, { what: 'message' })
+      await until(() => messages.length >= 1, { what: 'message' })
       return { groupId: consumer.groupId, topic, consumer }
     }
   })

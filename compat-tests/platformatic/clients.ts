@@ -11,7 +11,7 @@ import {
   stringSerializers,
 } from '@platformatic/kafka'
 import { onTestFinished } from 'vitest'
-import { type BrokerUnderTest, uniqueName } from '../harness/index.ts'
+import { type BrokerUnderTest, uniqueName, until } from '../harness/index.ts'
 
 export type TextMessage = Message<string, string, string, string>
 export type TextStream = MessagesStream<string, string, string, string>
@@ -75,8 +75,11 @@ export async function aTopic(broker: BrokerUnderTest, options: TopicOptions = {}
     replicas: 1,
     configs: Object.entries(configs).map(([configName, value]) => ({ name: configName, value })),
   })
-  // Kafka's controller answers before its broker has heard of the topic.
-  await admin.metadata({ topics: [name], forceUpdate: true })
+  // A controller answers before its brokers have heard of the topic. Asking for offsets needs what producing needs.
+  const indexes = Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n }))
+  await until(() => admin.listOffsets({ topics: [{ name, partitions: indexes }] }), {
+    what: `offsets of topic ${name}`,
+  })
   return name
 }
 

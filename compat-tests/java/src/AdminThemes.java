@@ -7,6 +7,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.AlterConfigOp.OpType;
@@ -77,12 +78,15 @@ public final class AdminThemes {
         Config config = created.config(topic).get();
         Session.saw("create", Session.outcome(created.all()));
         Session.saw("created", List.of(
-            created.numPartitions(topic).get(), created.replicationFactor(topic).get(), config.get("retention.ms").value(),
+            created.numPartitions(topic).get(), created.replicationFactor(topic).get(),
+            config.get("retention.ms").value(),
             config.get("retention.ms").source().name(), config.get("segment.bytes").source().name()));
         Uuid id = created.topicId(topic).get();
         Session.saw("has an id", !id.equals(Uuid.ZERO_UUID));
-        Session.saw("with defaults", create(session, new NewTopic(session.name + "-defaults", Optional.empty(), Optional.empty()), false));
-        Session.saw("with an assignment", create(session, new NewTopic(session.name + "-assigned", Map.of(0, List.of(1), 1, List.of(1))), false));
+        Session.saw("with defaults", create(
+            session, new NewTopic(session.name + "-defaults", Optional.empty(), Optional.empty()), false));
+        Session.saw("with an assignment",
+            create(session, new NewTopic(session.name + "-assigned", Map.of(0, List.of(1), 1, List.of(1))), false));
         Map<String, NewTopic> refused = new TreeMap<>(Map.of(
             "again", wanted,
             "no partitions", new NewTopic(session.name + "-none", 0, (short) 1),
@@ -91,7 +95,8 @@ public final class AdminThemes {
             "dots only", new NewTopic("..", 1, (short) 1),
             "long name", new NewTopic("x".repeat(250), 1, (short) 1),
             "bad value", new NewTopic(session.name + "-value", 1, (short) 1).configs(Map.of("retention.ms", "soon")),
-            "unknown setting", new NewTopic(session.name + "-setting", 1, (short) 1).configs(Map.of("no.such.setting", "1")),
+            "unknown setting", new NewTopic(session.name + "-setting", 1, (short) 1)
+                .configs(Map.of("no.such.setting", "1")),
             "no such broker", new NewTopic(session.name + "-broker", Map.of(0, List.of(77))),
             "a gap", new NewTopic(session.name + "-gap", Map.of(0, List.of(1), 2, List.of(1)))));
         Map<String, String> refusals = new TreeMap<>();
@@ -107,7 +112,8 @@ public final class AdminThemes {
         Session.saw("more partitions, validate only", grow(session, topic, NewPartitions.increaseTo(5), true));
         Session.saw("more partitions", grow(session, topic, NewPartitions.increaseTo(5), false));
         session.until("more partitions", () -> describe(session, topic).partitions().size() == 5);
-        Session.saw("one more, assigned", grow(session, topic, NewPartitions.increaseTo(6, List.of(List.of(1))), false));
+        Session.saw("one more, assigned",
+            grow(session, topic, NewPartitions.increaseTo(6, List.of(List.of(1))), false));
         session.until("one more", () -> describe(session, topic).partitions().size() == 6);
         Session.saw("partitions refused", List.of(
             grow(session, topic, NewPartitions.increaseTo(2), false),
@@ -115,9 +121,11 @@ public final class AdminThemes {
             grow(session, topic, NewPartitions.increaseTo(7, List.of(List.of(77))), false),
             grow(session, session.name + "-absent", NewPartitions.increaseTo(2), false)));
 
-        Session.saw("delete by id", Session.outcome(session.admin.deleteTopics(TopicCollection.ofTopicIds(List.of(id))).all()));
+        Session.saw("delete by id", Session.outcome(
+            session.admin.deleteTopics(TopicCollection.ofTopicIds(List.of(id))).all()));
         session.until("deletion", () -> !session.admin.listTopics().names().get().contains(topic));
-        Session.saw("delete by an absent id", Session.outcome(session.admin.deleteTopics(TopicCollection.ofTopicIds(List.of(id))).all()));
+        Session.saw("delete by an absent id",
+            Session.outcome(session.admin.deleteTopics(TopicCollection.ofTopicIds(List.of(id))).all()));
         Session.saw("delete by an absent name", Session.outcome(session.admin.deleteTopics(List.of(topic)).all()));
         CreateTopicsResult again = session.admin.createTopics(List.of(wanted));
         Session.saw("created again with another id", !again.topicId(topic).get().equals(id));
@@ -128,7 +136,8 @@ public final class AdminThemes {
         return Session.outcome(session.admin.createTopics(List.of(topic), options).all());
     }
 
-    private static String grow(Session session, String topic, NewPartitions partitions, boolean validateOnly) throws Exception {
+    private static String grow(Session session, String topic, NewPartitions partitions,
+        boolean validateOnly) throws Exception {
         CreatePartitionsOptions options = new CreatePartitionsOptions().validateOnly(validateOnly);
         return Session.outcome(session.admin.createPartitions(Map.of(topic, partitions), options).all());
     }
@@ -146,12 +155,14 @@ public final class AdminThemes {
         TopicDescription one = described.get(topics.get(0)).get();
         TopicPartitionInfo last = one.partitions().get(2);
         Session.saw("by name", List.of(
-            one.partitions().size(), one.isInternal(), last.partition(), last.leader().id(), ids(last.replicas()), ids(last.isr()),
+            one.partitions().size(), one.isInternal(), last.partition(), last.leader().id(), ids(last.replicas()),
+            ids(last.isr()),
             last.elr().size(), last.lastKnownElr().size()));
         Session.saw("absent name", Session.outcome(described.get(absent)));
         DescribeTopicsOptions withOperations = new DescribeTopicsOptions().includeAuthorizedOperations(true);
-        Session.saw("operations", session.admin.describeTopics(List.of(topics.get(0)), withOperations).allTopicNames().get()
-            .get(topics.get(0)).authorizedOperations().stream().map(Enum::name).sorted().toList());
+        TopicDescription allowed = session.admin.describeTopics(List.of(topics.get(0)), withOperations)
+            .allTopicNames().get().get(topics.get(0));
+        Session.saw("operations", allowed.authorizedOperations().stream().map(Enum::name).sorted().toList());
 
         List<Uuid> uuids = List.of(one.topicId(), Uuid.randomUuid());
         Map<Uuid, KafkaFuture<TopicDescription>> byId =
@@ -169,17 +180,20 @@ public final class AdminThemes {
     }
 
     private static void configs(Session session) throws Exception {
-        ConfigResource topic = new ConfigResource(ConfigResource.Type.TOPIC, session.topic("configs", 1, Map.of("retention.ms", "1000")));
+        ConfigResource topic = new ConfigResource(
+            ConfigResource.Type.TOPIC, session.topic("configs", 1, Map.of("retention.ms", "1000")));
         ConfigResource broker = new ConfigResource(ConfigResource.Type.BROKER, "1");
         ConfigResource everyBroker = new ConfigResource(ConfigResource.Type.BROKER, "");
         ConfigResource absent = new ConfigResource(ConfigResource.Type.TOPIC, session.name + "-absent");
 
-        DescribeConfigsOptions everything = new DescribeConfigsOptions().includeSynonyms(true).includeDocumentation(true);
-        Map<ConfigResource, Config> described = session.admin.describeConfigs(List.of(topic, broker), everything).all().get();
+        DescribeConfigsOptions everything = new DescribeConfigsOptions()
+            .includeSynonyms(true).includeDocumentation(true);
+        Map<ConfigResource, Config> described =
+            session.admin.describeConfigs(List.of(topic, broker), everything).all().get();
         ConfigEntry retention = described.get(topic).get("retention.ms");
         Session.saw("retention.ms", List.of(
-            retention.value(), retention.source().name(), retention.type().name(), retention.isReadOnly(), retention.isSensitive(),
-            !retention.documentation().isEmpty()));
+            retention.value(), retention.source().name(), retention.type().name(), retention.isReadOnly(),
+            retention.isSensitive(), !retention.documentation().isEmpty()));
         Session.saw("synonyms of segment.bytes", described.get(topic).get("segment.bytes").synonyms().stream()
             .map(synonym -> synonym.name() + "=" + synonym.value() + " " + synonym.source()).toList());
         Map<String, String> types = new TreeMap<>();
@@ -196,12 +210,13 @@ public final class AdminThemes {
 
         Session.saw("several at once", session.changed(
             () -> read(session, topic, "retention.ms", "cleanup.policy", "segment.bytes"),
-            () -> session.admin.incrementalAlterConfigs(Map.of(topic, List.of(
-                op("retention.ms", null, OpType.DELETE), op("cleanup.policy", "compact", OpType.APPEND),
-                op("segment.bytes", "1048576", OpType.SET)))).all().get()));
+            () -> apply(session, topic,
+                op("retention.ms", null, OpType.DELETE),
+                op("cleanup.policy", "compact", OpType.APPEND),
+                op("segment.bytes", "1048576", OpType.SET))));
         Session.saw("subtracted", session.changed(
             () -> read(session, topic, "cleanup.policy"),
-            () -> session.admin.incrementalAlterConfigs(Map.of(topic, List.of(op("cleanup.policy", "delete", OpType.SUBTRACT)))).all().get()));
+            () -> apply(session, topic, op("cleanup.policy", "delete", OpType.SUBTRACT))));
         Session.saw("refused", List.of(
             alter(session, topic, op("retention.ms", "soon", OpType.SET), false),
             alter(session, topic, op("no.such.setting", "1", OpType.SET), false),
@@ -211,28 +226,35 @@ public final class AdminThemes {
         Session.saw("validated only", List.of(
             alter(session, topic, op("segment.bytes", "2097152", OpType.SET), true),
             alter(session, topic, op("segment.bytes", "none", OpType.SET), true)));
-        Map<ConfigResource, KafkaFuture<Void>> both = session.admin.incrementalAlterConfigs(Map.of(
-            topic, List.of(op("retention.bytes", "5000000", OpType.SET)), absent, List.of(op("retention.bytes", "1", OpType.SET)))).values();
+        AlterConfigOp retentionBytes = op("retention.bytes", "5000000", OpType.SET);
+        Map<ConfigResource, KafkaFuture<Void>> both = session.admin.incrementalAlterConfigs(
+            Map.of(topic, List.of(retentionBytes), absent, List.of(retentionBytes))).values();
         Session.saw("one good, one bad", List.of(Session.outcome(both.get(topic)), Session.outcome(both.get(absent))));
 
         String name = "log.retention.ms";
-        Session.saw("of every broker", session.changed(() -> read(session, broker, name), () -> session.admin.incrementalAlterConfigs(
-            Map.of(everyBroker, List.of(op(name, "70000000", OpType.SET)))).all().get()));
-        Session.saw("of one broker", session.changed(() -> read(session, broker, name), () -> session.admin.incrementalAlterConfigs(
-            Map.of(broker, List.of(op(name, "80000000", OpType.SET)))).all().get()));
+        Callable<List<String>> ofBroker = () -> read(session, broker, name);
+        Session.saw("of every broker", session.changed(
+            ofBroker, () -> apply(session, everyBroker, op(name, "70000000", OpType.SET))));
+        Session.saw("of one broker", session.changed(
+            ofBroker, () -> apply(session, broker, op(name, "80000000", OpType.SET))));
         Session.saw("inherited by the topic", read(session, topic, "retention.ms"));
         Session.saw("only the dynamic ones", read(session, everyBroker, name));
-        Session.saw("back to every broker's", session.changed(() -> read(session, broker, name), () -> session.admin.incrementalAlterConfigs(
-            Map.of(broker, List.of(op(name, null, OpType.DELETE)))).all().get()));
-        Session.saw("back to the default", session.changed(() -> read(session, broker, name), () -> session.admin.incrementalAlterConfigs(
-            Map.of(everyBroker, List.of(op(name, null, OpType.DELETE)))).all().get()));
+        Session.saw("back to every broker's", session.changed(
+            ofBroker, () -> apply(session, broker, op(name, null, OpType.DELETE))));
+        Session.saw("back to the default", session.changed(
+            ofBroker, () -> apply(session, everyBroker, op(name, null, OpType.DELETE))));
+    }
+
+    private static Void apply(Session session, ConfigResource resource, AlterConfigOp... ops) throws Exception {
+        return session.admin.incrementalAlterConfigs(Map.of(resource, List.of(ops))).all().get();
     }
 
     private static AlterConfigOp op(String name, String value, OpType type) {
         return new AlterConfigOp(new ConfigEntry(name, value), type);
     }
 
-    private static String alter(Session session, ConfigResource resource, AlterConfigOp op, boolean validateOnly) throws Exception {
+    private static String alter(Session session, ConfigResource resource, AlterConfigOp op,
+        boolean validateOnly) throws Exception {
         AlterConfigsOptions options = new AlterConfigsOptions().validateOnly(validateOnly);
         return Session.outcome(session.admin.incrementalAlterConfigs(Map.of(resource, List.of(op)), options).all());
     }
@@ -263,7 +285,8 @@ public final class AdminThemes {
             "latest tiered", OffsetSpec.latestTiered(),
             "earliest pending upload", OffsetSpec.earliestPendingUpload()));
         for (Map.Entry<String, OffsetSpec> spec : specs.entrySet()) {
-            Session.saw(spec.getKey(), List.of(at(session, topic, 0, spec.getValue()), at(session, topic, 1, spec.getValue())));
+            Session.saw(spec.getKey(), List.of(
+                at(session, topic, 0, spec.getValue()), at(session, topic, 1, spec.getValue())));
         }
         ListOffsetsOptions committed = new ListOffsetsOptions(IsolationLevel.READ_COMMITTED);
         TopicPartition partition = new TopicPartition(topic, 0);
@@ -279,7 +302,8 @@ public final class AdminThemes {
 
     private static List<Object> at(Session session, String topic, int number, OffsetSpec spec) throws Exception {
         TopicPartition partition = new TopicPartition(topic, number);
-        ListOffsetsResultInfo info = session.admin.listOffsets(Map.of(partition, spec)).partitionResult(partition).get();
+        ListOffsetsResultInfo info =
+            session.admin.listOffsets(Map.of(partition, spec)).partitionResult(partition).get();
         return List.of(info.offset(), info.timestamp(), info.leaderEpoch().orElse(-1));
     }
 
@@ -307,7 +331,8 @@ public final class AdminThemes {
         String absent = session.name + "-absent";
         TopicPartition zero = new TopicPartition(topic, 0);
         session.admin.alterConsumerGroupOffsets(empty, Map.of(zero, new OffsetAndMetadata(0))).all().get();
-        try (KafkaConsumer<String, String> consumer = session.consumer(Map.of("group.id", active, "client.id", "member"))) {
+        try (KafkaConsumer<String, String> consumer =
+            session.consumer(Map.of("group.id", active, "client.id", "member"))) {
             consumer.subscribe(List.of(topic));
             session.until("assignment", () -> {
                 consumer.poll(Duration.ofMillis(50));
@@ -321,10 +346,12 @@ public final class AdminThemes {
                 "of the new type", new ListGroupsOptions().withTypes(Set.of(GroupType.CONSUMER)),
                 "of consumers", ListGroupsOptions.forConsumerGroups()));
             for (Map.Entry<String, ListGroupsOptions> filter : filters.entrySet()) {
-                Session.saw("listed, " + filter.getKey(), session.admin.listGroups(filter.getValue()).valid().get().stream()
+                Session.saw("listed, " + filter.getKey(),
+                    session.admin.listGroups(filter.getValue()).valid().get().stream()
                     .filter(group -> group.groupId().startsWith(session.name))
                     .map(group -> String.join(" ", group.groupId().substring(session.name.length() + 1),
-                        group.groupState().orElseThrow().toString(), group.type().orElseThrow().toString(), group.protocol()).trim())
+                        group.groupState().orElseThrow().toString(), group.type().orElseThrow().toString(),
+                        group.protocol()).trim())
                     .sorted().toList());
             }
 
@@ -332,10 +359,12 @@ public final class AdminThemes {
             ConsumerGroupDescription group = described.get(active).get();
             MemberDescription member = group.members().iterator().next();
             Session.saw("described", List.of(
-                group.groupState().toString(), group.type().toString(), group.partitionAssignor(), group.isSimpleConsumerGroup(),
+                group.groupState().toString(), group.type().toString(), group.partitionAssignor(),
+                group.isSimpleConsumerGroup(),
                 group.coordinator().id(), group.members().size()));
             Session.saw("member", List.of(
-                member.clientId(), member.host(), member.consumerId().startsWith("member-"), member.groupInstanceId().isPresent(),
+                member.clientId(), member.host(), member.consumerId().startsWith("member-"),
+                member.groupInstanceId().isPresent(),
                 member.assignment().topicPartitions().size()));
             ConsumerGroupDescription simple = described.get(empty).get();
             Session.saw("described, empty", List.of(simple.groupState().toString(), simple.isSimpleConsumerGroup()));
@@ -345,7 +374,8 @@ public final class AdminThemes {
 
             var deleted = session.admin.deleteConsumerGroups(List.of(active, empty, absent)).deletedGroups();
             Session.saw("deleted", List.of(
-                Session.outcome(deleted.get(active)), Session.outcome(deleted.get(empty)), Session.outcome(deleted.get(absent))));
+                Session.outcome(deleted.get(active)), Session.outcome(deleted.get(empty)),
+                Session.outcome(deleted.get(absent))));
             var offsets = session.admin.deleteConsumerGroupOffsets(active, Set.of(zero));
             Session.saw("offsets deleted of a topic in use", Session.outcome(offsets.partitionResult(zero)));
         }
@@ -388,7 +418,9 @@ public final class AdminThemes {
         TopicPartition one = new TopicPartition(topic, 1);
         TopicPartition absent = new TopicPartition(session.name + "-absent", 0);
         Map<TopicPartition, OffsetAndMetadata> wanted = Map.of(
-            zero, new OffsetAndMetadata(5, Optional.of(0), "a note"), one, new OffsetAndMetadata(7), absent, new OffsetAndMetadata(1));
+            zero, new OffsetAndMetadata(5, Optional.of(0), "a note"),
+            one, new OffsetAndMetadata(7),
+            absent, new OffsetAndMetadata(1));
         var altered = session.admin.alterConsumerGroupOffsets(group, wanted);
         Session.saw("altered", List.of(
             Session.outcome(altered.partitionResult(zero)), Session.outcome(altered.partitionResult(one)),
@@ -413,14 +445,16 @@ public final class AdminThemes {
         Session.saw("left", session.admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get().keySet()
             .stream().map(TopicPartition::partition).toList());
         Session.saw("of an absent group", Session.errorOf(() ->
-            session.admin.deleteConsumerGroupOffsets(session.name + "-unused", Set.of(zero)).partitionResult(zero).get()));
+            session.admin.deleteConsumerGroupOffsets(session.name + "-unused", Set.of(zero))
+                .partitionResult(zero).get()));
     }
 
     private static void cluster(Session session) throws Exception {
         var described = session.admin.describeCluster(new DescribeClusterOptions().includeAuthorizedOperations(true));
         Node node = described.nodes().get().iterator().next();
         Session.saw("described", List.of(
-            described.nodes().get().size(), (node.host() + ":" + node.port()).equals(session.bootstrap), described.controller().get().id(),
+            described.nodes().get().size(), (node.host() + ":" + node.port()).equals(session.bootstrap),
+            described.controller().get().id(),
             described.clusterId().get().length()));
         Session.saw("operations", described.authorizedOperations().get().stream().map(Enum::name).sorted().toList());
 
@@ -434,15 +468,18 @@ public final class AdminThemes {
         });
         Session.saw("log directory", List.of(dirs.size(), dir.error() == null, partitions));
         Session.saw("sizes", List.of(
-            dir.replicaInfos().get(new TopicPartition(topic, 0)).size() > 0, dir.replicaInfos().get(new TopicPartition(topic, 1)).size()));
+            dir.replicaInfos().get(new TopicPartition(topic, 0)).size() > 0,
+            dir.replicaInfos().get(new TopicPartition(topic, 1)).size()));
         TopicPartitionReplica replica = new TopicPartitionReplica(topic, 0, 1);
         Session.saw("directory of a replica", session.admin.describeReplicaLogDirs(List.of(replica)).all().get()
             .get(replica).getCurrentReplicaLogDir().equals(dirs.keySet().iterator().next()));
 
-        session.admin.alterConsumerGroupOffsets(session.name + "-group", Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(1))).all().get();
+        session.admin.alterConsumerGroupOffsets(
+            session.name + "-group", Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(1))).all().get();
         session.until("internal topic", () -> session.admin.listTopics(new ListTopicsOptions().listInternal(true))
             .names().get().contains("__consumer_offsets"));
-        Session.saw("hidden unless asked for", !session.admin.listTopics().names().get().contains("__consumer_offsets"));
+        Session.saw("hidden unless asked for",
+            !session.admin.listTopics().names().get().contains("__consumer_offsets"));
         Session.saw("is internal", describe(session, "__consumer_offsets").isInternal());
         Session.saw("features", Session.outcome(session.admin.describeFeatures().featureMetadata()));
     }
@@ -451,7 +488,8 @@ public final class AdminThemes {
         String topic = session.topic("reassigned", 1);
         TopicPartition zero = new TopicPartition(topic, 0);
         Session.saw("listed", session.admin.listPartitionReassignments().reassignments().get().size());
-        Session.saw("listed of one", session.admin.listPartitionReassignments(Set.of(zero)).reassignments().get().size());
+        Session.saw("listed of one",
+            session.admin.listPartitionReassignments(Set.of(zero)).reassignments().get().size());
         Map<String, Optional<NewPartitionReassignment>> wanted = new TreeMap<>(Map.of(
             "to where it is", Optional.of(new NewPartitionReassignment(List.of(1))),
             "to no such broker", Optional.of(new NewPartitionReassignment(List.of(77))),

@@ -59,11 +59,13 @@ public final class ClientThemes {
             String topic = session.topic(codec, 1);
             List<Future<RecordMetadata>> answers = new ArrayList<>();
             List<ProducerRecord<byte[], byte[]>> sent = new ArrayList<>();
-            try (KafkaProducer<byte[], byte[]> producer = session.bytesProducer(Map.of("compression.type", codec, "linger.ms", 50))) {
+            try (KafkaProducer<byte[], byte[]> producer =
+                session.bytesProducer(Map.of("compression.type", codec, "linger.ms", 50))) {
                 for (int i = 0; i < 50; i++) {
                     byte[] key = i == 48 ? null : bytes("key-" + i % 7);
                     byte[] value = i == 49 ? null : i == 47 ? new byte[0] : bytes(("value-" + i + " ").repeat(20));
-                    ProducerRecord<byte[], byte[]> record = new ProducerRecord<>(topic, 0, 1_700_000_000_000L + i, key, value);
+                    ProducerRecord<byte[], byte[]> record =
+                        new ProducerRecord<>(topic, 0, 1_700_000_000_000L + i, key, value);
                     record.headers().add("codec", bytes(codec)).add("codec", bytes("again")).add("nothing", null);
                     sent.add(record);
                     answers.add(producer.send(record));
@@ -76,12 +78,15 @@ public final class ClientThemes {
                 for (int i = 0; i < 50; i++) {
                     ConsumerRecord<byte[], byte[]> record = received.get(i);
                     RecordMetadata answer = answers.get(i).get();
-                    boolean isSame = Arrays.equals(record.key(), sent.get(i).key()) && Arrays.equals(record.value(), sent.get(i).value())
+                    boolean isSame = Arrays.equals(record.key(), sent.get(i).key())
+                        && Arrays.equals(record.value(), sent.get(i).value())
                         && record.timestamp() == sent.get(i).timestamp() && record.timestamp() == answer.timestamp()
-                        && record.offset() == answer.offset() && text(record.headers()).equals("[codec=" + codec + ", codec=again, nothing=null]");
+                        && record.offset() == answer.offset()
+                        && text(record.headers()).equals("[codec=" + codec + ", codec=again, nothing=null]");
                     if (isSame) same++;
                 }
-                Session.saw(codec, List.of(same, received.get(0).leaderEpoch().orElse(-1), received.get(0).timestampType().toString()));
+                Session.saw(codec, List.of(same, received.get(0).leaderEpoch().orElse(-1),
+                    received.get(0).timestampType().toString()));
             }
         }
     }
@@ -93,7 +98,8 @@ public final class ClientThemes {
     private static String text(Iterable<Header> headers) {
         List<String> seen = new ArrayList<>();
         for (Header header : headers) {
-            seen.add(header.key() + "=" + (header.value() == null ? null : new String(header.value(), StandardCharsets.UTF_8)));
+            String value = header.value() == null ? null : new String(header.value(), StandardCharsets.UTF_8);
+            seen.add(header.key() + "=" + value);
         }
         return seen.toString();
     }
@@ -110,7 +116,8 @@ public final class ClientThemes {
                     Session.saw("offset with acks " + acks, answer.offset());
                 }
                 long expected = ++stored;
-                session.until("record with acks " + acks, () -> consumer.endOffsets(Set.of(partition)).get(partition) == expected);
+                session.until("record with acks " + acks,
+                    () -> consumer.endOffsets(Set.of(partition)).get(partition) == expected);
             }
             consumer.assign(Set.of(partition));
             Session.saw("stored", Session.values(session.take(consumer, 3)));
@@ -121,21 +128,24 @@ public final class ClientThemes {
     private static void many(Session session) throws Exception {
         String topic = session.topic("many", 4);
         Map<String, Long> placed = new ConcurrentHashMap<>();
-        AtomicInteger failed = new AtomicInteger();
+        Set<String> failures = ConcurrentHashMap.newKeySet();
         int count = 20_000;
-        try (KafkaProducer<String, String> producer = session.producer(Map.of("compression.type", "lz4", "linger.ms", 0, "batch.size", 2000))) {
-            Session.saw("partitions", producer.partitionsFor(topic).stream().map(PartitionInfo::partition).sorted().toList());
+        try (KafkaProducer<String, String> producer =
+            session.producer(Map.of("compression.type", "lz4", "linger.ms", 0, "batch.size", 2000))) {
+            Session.saw("partitions",
+                producer.partitionsFor(topic).stream().map(PartitionInfo::partition).sorted().toList());
             for (int i = 0; i < count; i++) {
                 String value = Integer.toString(i);
                 producer.send(new ProducerRecord<>(topic, "key-" + i % 100, value), (answer, error) -> {
                     if (error == null) placed.put(answer.partition() + " " + value, answer.offset());
-                    else failed.incrementAndGet();
+                    else failures.add(error.toString());
                 });
             }
         }
-        Session.saw("failed", failed.get());
+        Session.saw("failures", failures);
         try (KafkaConsumer<String, String> consumer = session.consumer(Map.of("isolation.level", "read_committed"))) {
-            consumer.assign(consumer.partitionsFor(topic).stream().map(info -> new TopicPartition(topic, info.partition())).toList());
+            consumer.assign(consumer.partitionsFor(topic).stream()
+                .map(info -> new TopicPartition(topic, info.partition())).toList());
             int found = 0;
             boolean isInOrder = true;
             Map<String, Integer> last = new TreeMap<>();
@@ -155,14 +165,17 @@ public final class ClientThemes {
         String compacted = session.topic("compacted", 1, Map.of("cleanup.policy", "compact"));
         String late = session.topic("late", 1, Map.of("message.timestamp.before.max.ms", "60000"));
         try (KafkaProducer<String, String> producer = session.producer(Map.of("max.block.ms", 1000))) {
-            Session.saw("2000 bytes where 1000 are allowed", send(producer, new ProducerRecord<>(small, "x".repeat(2000))));
-            Session.saw("800 bytes where 1000 are allowed", send(producer, new ProducerRecord<>(small, "x".repeat(800))));
+            Session.saw("2000 bytes where 1000 are allowed",
+                send(producer, new ProducerRecord<>(small, "x".repeat(2000))));
+            Session.saw("800 bytes where 1000 are allowed",
+                send(producer, new ProducerRecord<>(small, "x".repeat(800))));
             Session.saw("no key on a compacted topic", send(producer, new ProducerRecord<>(compacted, "x")));
             Session.saw("a key on a compacted topic", send(producer, new ProducerRecord<>(compacted, "key", "x")));
             Session.saw("a timestamp before the allowed", send(producer, new ProducerRecord<>(late, 0, 1L, null, "x")));
             Session.saw("an absent partition", send(producer, new ProducerRecord<>(small, 7, null, "x")));
             Session.saw("an invalid topic", send(producer, new ProducerRecord<>("not/valid", "x")));
-            Session.saw("a topic that is created by it", send(producer, new ProducerRecord<>(session.name + "-automatic", "x")));
+            Session.saw("a topic that is created by it",
+                send(producer, new ProducerRecord<>(session.name + "-automatic", "x")));
             Session.saw("a good record after all that", send(producer, new ProducerRecord<>(small, "good")));
         }
     }
@@ -182,7 +195,8 @@ public final class ClientThemes {
             consumer.assign(List.of(new TopicPartition(topic, 0)));
             ConsumerRecord<String, String> record = session.take(consumer, 1).get(0);
             Session.saw("type", record.timestampType().toString());
-            Session.saw("time of the broker", record.timestamp() >= beforeMs - 1000 && record.timestamp() < beforeMs + 60_000);
+            Session.saw("time of the broker",
+                record.timestamp() >= beforeMs - 1000 && record.timestamp() < beforeMs + 60_000);
             Session.saw("as acknowledged", record.timestamp() == answer.timestamp());
         }
     }
@@ -215,12 +229,15 @@ public final class ClientThemes {
         TopicPartition zero = new TopicPartition(topic, 0);
         TopicPartition one = new TopicPartition(topic, 1);
         try (KafkaProducer<String, String> producer = session.producer(Map.of())) {
-            for (int i = 0; i < 10; i++) producer.send(new ProducerRecord<>(topic, 0, 1_000_000L + i * 1000, null, "" + i)).get();
+            for (int i = 0; i < 10; i++) {
+                producer.send(new ProducerRecord<>(topic, 0, 1_000_000L + i * 1000, null, "" + i)).get();
+            }
         }
         try (KafkaConsumer<String, String> consumer = session.consumer(Map.of("max.poll.records", 3))) {
             consumer.assign(List.of(zero, one));
             Session.saw("beginnings and ends", List.of(
-                consumer.beginningOffsets(List.of(zero, one)).get(zero), consumer.endOffsets(List.of(zero, one)).get(zero),
+                consumer.beginningOffsets(List.of(zero, one)).get(zero),
+                consumer.endOffsets(List.of(zero, one)).get(zero),
                 consumer.endOffsets(List.of(zero, one)).get(one)));
             consumer.seek(zero, 7);
             Session.saw("sought", first(session, consumer));
@@ -234,9 +251,11 @@ public final class ClientThemes {
             consumer.seekToEnd(List.of(zero));
             Session.saw("position at the end", consumer.position(zero));
 
-            Map<TopicPartition, OffsetAndTimestamp> found = consumer.offsetsForTimes(Map.of(zero, 1_003_500L, one, 1_003_500L));
+            Map<TopicPartition, OffsetAndTimestamp> found =
+                consumer.offsetsForTimes(Map.of(zero, 1_003_500L, one, 1_003_500L));
             Session.saw("for a time", List.of(
-                found.get(zero).offset(), found.get(zero).timestamp(), found.get(zero).leaderEpoch().orElse(-1), found.get(one) == null));
+                found.get(zero).offset(), found.get(zero).timestamp(), found.get(zero).leaderEpoch().orElse(-1),
+                found.get(one) == null));
             Session.saw("for a time after all", consumer.offsetsForTimes(Map.of(zero, 2_000_000L)).get(zero) == null);
             consumer.seek(zero, found.get(zero).offset());
             Session.saw("read from the time on", first(session, consumer));
@@ -266,11 +285,14 @@ public final class ClientThemes {
             }
         }
         for (String policy : List.of("earliest", "by_duration:PT1H", "none", "latest")) {
-            try (KafkaConsumer<String, String> consumer = session.consumer(Map.of("auto.offset.reset", policy, "group.id", session.name + policy.charAt(0)))) {
+            try (KafkaConsumer<String, String> consumer =
+                session.consumer(Map.of("auto.offset.reset", policy, "group.id", session.name + policy.charAt(0)))) {
                 consumer.assign(List.of(zero));
-                Session.saw(policy, policy.equals("latest") ? "" + consumer.position(zero) : firstOrError(session, consumer));
+                Session.saw(policy, policy.equals("latest") ? "" + consumer.position(zero)
+                    : firstOrError(session, consumer));
                 consumer.seek(zero, 500);
-                Session.saw(policy + ", from beyond the end", policy.equals("latest") ? "no record" : firstOrError(session, consumer));
+                Session.saw(policy + ", from beyond the end",
+                    policy.equals("latest") ? "no record" : firstOrError(session, consumer));
             }
         }
     }
@@ -301,13 +323,16 @@ public final class ClientThemes {
             });
             Session.saw("async", List.of(callbacks.peek(), consumer.committed(Set.of(zero)).get(zero).offset()));
             Session.saw("absent partition", Session.errorOf(() -> {
-                consumer.commitSync(Map.of(new TopicPartition(topic, 7), new OffsetAndMetadata(1)), Duration.ofMillis(300));
+                consumer.commitSync(Map.of(new TopicPartition(topic, 7), new OffsetAndMetadata(1)),
+                    Duration.ofMillis(300));
                 return null;
             }));
             Session.saw("member", List.of(
-                consumer.groupMetadata().generationId() > 0, consumer.groupMetadata().memberId().startsWith(session.name)));
+                consumer.groupMetadata().generationId() > 0,
+                consumer.groupMetadata().memberId().startsWith(session.name)));
         }
-        try (KafkaConsumer<String, String> consumer = session.consumer(Map.of("enable.auto.commit", true, "auto.commit.interval.ms", 50))) {
+        try (KafkaConsumer<String, String> consumer =
+            session.consumer(Map.of("enable.auto.commit", true, "auto.commit.interval.ms", 50))) {
             consumer.subscribe(List.of(topic));
             Session.saw("goes on at", session.take(consumer, 4).get(0).value());
             session.until("automatic commit", () -> {
@@ -396,8 +421,10 @@ public final class ClientThemes {
     }
 
     private static void owns(Session session, List<Member> members, List<Integer> counts) throws Exception {
-        session.until("assignment " + counts, () -> members.stream().map(member -> member.owned.size()).sorted().toList().equals(counts)
-            && members.stream().flatMap(member -> member.owned.stream()).distinct().count() == counts.stream().mapToInt(i -> i).sum());
+        int total = counts.stream().mapToInt(count -> count).sum();
+        session.until("assignment " + counts, () ->
+            members.stream().map(member -> member.owned.size()).sorted().toList().equals(counts)
+                && members.stream().flatMap(member -> member.owned.stream()).distinct().count() == total);
     }
 
     /** Three members join and leave while records keep coming. */
@@ -485,8 +512,10 @@ public final class ClientThemes {
     private static void fencing(Session session) throws Exception {
         String topic = session.topic("fencing", 1);
         session.produce(topic, 0, "0");
-        Map<String, Object> impatient = Map.of("max.poll.interval.ms", 1000, "session.timeout.ms", 900, "heartbeat.interval.ms", 100);
-        try (KafkaConsumer<String, String> slow = session.consumer(impatient); KafkaConsumer<String, String> fast = session.consumer(Map.of())) {
+        Map<String, Object> impatient =
+            Map.of("max.poll.interval.ms", 1000, "session.timeout.ms", 900, "heartbeat.interval.ms", 100);
+        try (KafkaConsumer<String, String> slow = session.consumer(impatient);
+            KafkaConsumer<String, String> fast = session.consumer(Map.of())) {
             slow.subscribe(List.of(topic));
             session.take(slow, 1);
             fast.subscribe(List.of(topic));
@@ -498,7 +527,8 @@ public final class ClientThemes {
                 Session.saw("late commit", "refused");
             }
             fast.commitSync();
-            Session.saw("commit of the new owner", fast.committed(Set.of(new TopicPartition(topic, 0))).values().iterator().next().offset());
+            Session.saw("commit of the new owner",
+                fast.committed(Set.of(new TopicPartition(topic, 0))).values().iterator().next().offset());
         }
     }
 
@@ -520,7 +550,8 @@ public final class ClientThemes {
     private static void committedGroup(Session session) throws Exception {
         String topic = session.topic("known", 2);
         session.produce(topic, 0, "0", "1", "2");
-        try (KafkaConsumer<String, String> consumer = session.consumer(Map.of("client.id", "known-client", "group.instance.id", "known-instance"))) {
+        try (KafkaConsumer<String, String> consumer =
+            session.consumer(Map.of("client.id", "known-client", "group.instance.id", "known-instance"))) {
             consumer.subscribe(List.of(topic));
             session.take(consumer, 3);
             consumer.commitSync(Map.of(

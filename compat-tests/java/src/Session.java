@@ -8,11 +8,13 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -93,11 +95,20 @@ final class Session implements AutoCloseable {
     }
 
     KafkaProducer<String, String> producer(Map<String, Object> special) {
-        return new KafkaProducer<>(config(special), new StringSerializer(), new StringSerializer());
+        return new KafkaProducer<>(producerConfig(special), new StringSerializer(), new StringSerializer());
     }
 
     KafkaProducer<byte[], byte[]> bytesProducer(Map<String, Object> special) {
-        return new KafkaProducer<>(config(special), new ByteArraySerializer(), new ByteArraySerializer());
+        return new KafkaProducer<>(producerConfig(special), new ByteArraySerializer(), new ByteArraySerializer());
+    }
+
+    private Map<String, Object> producerConfig(Map<String, Object> special) {
+        Map<String, Object> config = config(Map.of());
+        // A record that cannot be delivered fails while the theme can still tell.
+        config.put("delivery.timeout.ms", "40000");
+        config.put("request.timeout.ms", "20000");
+        config.putAll(special);
+        return config;
     }
 
     KafkaConsumer<String, String> consumer(Map<String, Object> special) {
@@ -129,6 +140,11 @@ final class Session implements AutoCloseable {
         String topic = name + "-" + suffix;
         admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(configs))).all().get();
         visible(topic);
+        // A broker of a cluster knows a topic a moment before it leads its partitions; until then it refuses records,
+        // and a producer without idempotence may then send them again in another order.
+        Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+        for (int i = 0; i < partitions; i++) ends.put(new TopicPartition(topic, i), OffsetSpec.latest());
+        admin.listOffsets(ends).all().get();
         return topic;
     }
 

@@ -1,0 +1,25 @@
+import type { EmitStrategy } from '../operators/window-closing.ts'
+import type { Windowed } from '../windowed.ts'
+import type { StoreOptions } from './builder.ts'
+import type { Stream } from './stream.ts'
+import type { Table } from './table.ts'
+import type { Duration } from '../duration.ts'
+
+export type Late = 'drop' | 'side-output'
+
+export interface WindowedOptions<A, L extends Late> extends StoreOptions<A> {
+  /** Every change of a window's result as it happens, or each window's final result once. */
+  readonly emit?: EmitStrategy
+  /**
+   * What happens to a record that is too late for a window: it is dropped and counted, or it comes out of `late`, once
+   * for each window that did not take it.
+   */
+  readonly late?: L
+  /** How long windows can be looked up after their start; at least size and grace, and that unless given. */
+  readonly retention?: Duration
+}
+
+/** A table of results; with `late: 'side-output'`, the results and the stream of what was too late for them. */
+export type WindowedResult<K, V, A, L extends Late> = L extends 'side-output'
+  ? { readonly results: Table<Windowed<K>, A>; readonly late: Stream<Windowed<K>, V> }
+  : Table<Windowed<K>, A>

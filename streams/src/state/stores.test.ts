@@ -1,0 +1,333 @@
+import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, it } from 'vitest'
+import { StateStorageError } from '../errors.ts'
+import { int64, string } from '../serdes/primitives.ts'
+import type { Serde } from '../serdes/serde.ts'
+import type { StoreBacking } from './backing.ts'
+import { escapeKey, unescapeKey } from './escaped-key.ts'
+import { KeyValueStore } from './key-value-store.ts'
+import { openLmdb } from './lmdb/open-lmdb.ts'
+import type { KeyValueDefinition, SubscriptionDefinition, VersionedDefinition, WindowDefinition } from './store.ts'
+import { SubscriptionStore } from './subscription-store.ts'
+import { timeOrderedLayout, windowLayout } from './timed-layouts.ts'
+import { TimedStore } from './timed-store.ts'
+import { VersionedStore } from './versioned-store.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'streams-stores-'))
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+let directories = 0
+const newDirectory = (): string => join(root, String(directories++))
+
+const text = string() as Serde<unknown>
+const serdes = { keySerde: text, valueSerde: text, hasChangelog: true }
+const keyValue: KeyValueDefinition = { kind: 'key-value', name: 'kv', ...serdes }
+const window: WindowDefinition = { kind: 'window', name: 'w', windowSizeMs: 10, retentionMs: 100, ...serdes }
+
+interface Change {
+  readonly key: Buffer
+  readonly value: Buffer | null
+  readonly timestampMs: number
+}
+
+/** A store's surroundings: where its changes go, and the disk if it has one. */
+function surroundings(isOnDisk: boolean, directory = newDirectory()) {
+  const changes: Change[] = []
+  const options = {
+    changelogTopic: 'changes',
+    log: (key: Uint8Array, value: Uint8Array | null, timestampMs: number) => {
+      changes.push({ key: Buffer.from(key), value: value === null ? null : Buffer.from(value), timestampMs })
+    },
+    backing: isOnDisk ? openLmdb(directory, { sync: false }) : null,
+    cacheLimit: 2,
+  }
+  return { changes, options, directory }
+}
+
+describe.each([
+  ['in memory', false],
+  ['on disk', true],
+])('stores %s', (_where, isOnDisk) => {
+  const aKeyValueStore = (to = surroundings(isOnDisk)) => new KeyValueStore<string, string>(keyValue, to.options)
+
+  it('holds the latest value and its time', () => {
+    const store = aKeyValueStore()
+    store.put('a', '1', 5)
+    store.put('a', '2', 3)
+    expect(store.find('a')).toMatchObject({ key: 'a', value: '2', timestampMs: 3 })
+    expect(store.delete('a')).toBe('2')
+    expect(store.find('a')).toBeNull()
+    expect(store.get('b')).toBeNull()
+    store.close()
+  })
+
+  it('writes each changed key once per flush, and nothing when nothing changed', () => {
+    const to = surroundings(isOnDisk)
+    const store = aKeyValueStore(to)
+    for (let n = 0; n < 100; n++) store.put('a', String(n), n)
+    store.flush()
+    store.flush()
+    expect(to.changes.map(({ key, value }) => `${key}=${value}`)).toEqual(['a=99'])
+    store.close()
+  })
+
+  it('agrees with a plain map, in the order of the bytes, whatever is committed or forgotten in between', () => {
+    const key = fc.constantFrom('a', 'b', 'ab', 'B', 'ä', '')
+    const step = fc.oneof(
+      fc.record({ key, value: fc.option(fc.string({ maxLength: 3 })) }),
+      fc.constant('commit' as const),
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const to = surroundings(isOnDisk)
+        const store = aKeyValueStore(to)
+        const model = new Map<string, string>()
+        let time = 0
+        for (const one of steps) {
+          if (one === 'commit') {
+            store.flush()
+            store.persist(to.changes.length)
+          } else {
+            store.put(one.key, one.value, time++)
+            if (one.value === null) model.delete(one.key)
+            else model.set(one.key, one.value)
+          }
+        }
+        for (const one of ['a', 'b', 'ab', 'B', 'ä', '']) expect(store.get(one)).toBe(model.get(one) ?? null)
+        const inOrder = [...model].toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+        expect([...store.entries()].map(({ key, value }) => [key, value])).toEqual(inOrder)
+        const range = inOrder.filter(([key]) => key >= 'a' && key <= 'b')
+        expect([...store.entries('a', 'b')].map(({ key, value }) => [key, value])).toEqual(range)
+        store.flush()
+        const restored = aKeyValueStore()
+        for (const { key, value, timestampMs } of to.changes) restored.restore(key, value, timestampMs)
+        restored.persist(to.changes.length)
+        expect([...restored.entries()].map(({ key, value }) => [key, value])).toEqual(inOrder)
+        store.close()
+        restored.close()
+      }),
+      { numRuns: isOnDisk ? 30 : 200 },
+    )
+  })
+
+  it('keeps entries by key and time, gives them out when they are due, and restores them from the changelog', () => {
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          put: fc.constantFrom('a', 'b', 'ab', 'c'),
+          start: fc.nat(30),
+          value: fc.string({ maxLength: 2 }),
+        }),
+      },
+      fc.record({ due: fc.nat(60) }),
+      fc.constant('commit' as const),
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 50 }), (steps) => {
+        const to = surroundings(isOnDisk)
+        const store = new TimedStore<string, string>(window, windowLayout(10), to.options)
+        expect(store.liveCount).toBe(0)
+        let model: { key: string; start: number; value: string }[] = []
+        let floor = -1
+        const sorted = (): typeof model =>
+          model.toSorted((a, b) => a.start - b.start || Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)))
+        for (const one of steps) {
+          if (one === 'commit') {
+            store.flush()
+            store.persist(to.changes.length)
+          } else if ('due' in one) {
+            const due = store.takeDue(one.due)
+            floor = Math.max(floor, one.due)
+            const expected = sorted().filter(({ start }) => start + 10 <= one.due)
+            expect(due.map(({ group, startMs, value }) => ({ key: group.key, start: startMs, value }))).toEqual(
+              expected,
+            )
+            for (const entry of due) store.remove(entry)
+            model = model.filter(({ start }) => start + 10 > one.due)
+          } else if (one.start + 10 > floor) {
+            const found = store.group(one.put)?.entries.find(({ startMs }) => startMs === one.start)
+            const known = model.find(({ key, start }) => key === one.put && start === one.start)
+            expect(found?.value).toBe(known?.value)
+            if (found !== undefined) store.update(found, one.value, one.start)
+            else store.insert(one.put, one.start, one.start + 10, one.value, one.start)
+            if (known !== undefined) known.value = one.value
+            else model.push({ key: one.put, start: one.start, value: one.value })
+          }
+        }
+        expect(store.liveCount).toBe(model.length)
+        const all = (from: TimedStore<string, string>) =>
+          from.all().map(({ group, startMs, value }) => `${group.key}@${startMs}=${value}`)
+        const expected = model
+          .toSorted((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)) || a.start - b.start)
+          .map(({ key, start, value }) => `${key}@${start}=${value}`)
+        expect(all(store)).toEqual(expected)
+        store.flush()
+        const restored = new TimedStore<string, string>(window, windowLayout(10), surroundings(isOnDisk).options)
+        for (const { key, value, timestampMs } of to.changes) restored.restore(key, value, timestampMs)
+        restored.persist(to.changes.length)
+        expect(all(restored)).toEqual(expected)
+        store.close()
+        restored.close()
+      }),
+      { numRuns: isOnDisk ? 40 : 300 },
+    )
+  })
+
+  it('does not write to the changelog what nobody has to know: entries that came and went, and those that expired', () => {
+    const to = surroundings(isOnDisk)
+    const store = new TimedStore<string, string>(window, windowLayout(10), to.options)
+    store.remove(store.insert('a', 0, 10, 'x', 1))
+    store.flush()
+    expect(to.changes).toEqual([])
+    const kept = store.insert('a', 5, 15, 'y', 5)
+    store.flush()
+    store.expire(kept)
+    store.flush()
+    expect(to.changes).toHaveLength(1)
+    expect(store.all()).toEqual([])
+    store.close()
+  })
+
+  it('keeps duplicates of one key and time apart', () => {
+    const to = surroundings(isOnDisk)
+    const store = new TimedStore<string, string>({ ...window, kind: 'join-window' }, windowLayout(0), to.options)
+    store.insertDuplicate('a', 1, 1, 'x', 1)
+    store.insertDuplicate('a', 1, 1, 'y', 1)
+    store.flush()
+    store.persist(2)
+    expect(store.group('a')!.entries.map(({ value }) => value)).toEqual(['x', 'y'])
+    expect(new Set(to.changes.map(({ key }) => key.toString('hex'))).size).toBe(2)
+    store.close()
+  })
+
+  it('gives out the earliest entry of all, on disk or not', () => {
+    const to = surroundings(isOnDisk)
+    const store = new TimedStore<string, string>(
+      { kind: 'time-ordered', name: 't', ...serdes },
+      timeOrderedLayout,
+      to.options,
+    )
+    for (const [key, time] of [
+      ['c', 3],
+      ['a', 1],
+      ['d', 1],
+      ['b', 2],
+    ] as const) {
+      store.insert(key, time, time, key, time)
+      store.flush()
+      store.persist(null)
+    }
+    const order: string[] = []
+    for (let entry = store.takeEarliest(); entry !== null; entry = store.takeEarliest()) {
+      order.push(entry.group.key)
+      store.remove(entry)
+    }
+    expect(order).toEqual(['a', 'd', 'b', 'c'])
+    store.close()
+  })
+
+  it('knows which value of a versioned key was valid when, as far back as its history goes', () => {
+    const to = surroundings(isOnDisk)
+    const definition: VersionedDefinition = { kind: 'versioned', name: 'v', historyRetentionMs: 50, ...serdes }
+    const store = new VersionedStore<string, string>(definition, to.options)
+    expect(store.put('a', 'one', 10)).toBe('latest')
+    expect(store.put('a', 'three', 30)).toBe('latest')
+    expect(store.put('a', 'two', 20)).toBe('not-latest')
+    expect(store.put('a', null, 40)).toBe('latest')
+    store.flush()
+    store.persist(null)
+    expect([5, 10, 25, 35, 45].map((time) => store.asOf('a', time))).toEqual([null, 'one', 'two', 'three', null])
+    expect(store.get('a')).toBeNull()
+    store.put('b', 'x', 80)
+    expect(store.put('a', 'old', 29)).toBe('too-old')
+    expect(store.asOf('a', 25)).toBeNull()
+    store.flush()
+    const restored = new VersionedStore<string, string>(definition, surroundings(isOnDisk).options)
+    for (const { key, value, timestampMs } of to.changes) restored.restore(key, value, timestampMs)
+    restored.persist(null)
+    expect([35, 45].map((time) => restored.asOf('a', time))).toEqual(['three', null])
+    store.close()
+    restored.close()
+  })
+
+  it('knows who refers to a foreign key', () => {
+    const to = surroundings(isOnDisk)
+    const definition: SubscriptionDefinition = {
+      kind: 'subscription',
+      name: 's',
+      ...serdes,
+      primaryKeySerde: int64() as Serde<unknown>,
+    }
+    const store = new SubscriptionStore<string, number>(definition, to.options)
+    const subscription = (primaryKey: number) => ({ primaryKey, fingerprint: null, primaryPartition: 0 })
+    for (const primaryKey of [2, 1, 3]) store.put('x', subscription(primaryKey), 1)
+    store.put('xy', subscription(9), 1)
+    store.delete('x', 2)
+    store.flush()
+    store.persist(1)
+    expect([...store.of('x')].map(({ primaryKey }) => primaryKey)).toEqual([1, 3])
+    const restored = new SubscriptionStore<string, number>(definition, surroundings(isOnDisk).options)
+    for (const { key, value, timestampMs } of to.changes) restored.restore(key, value, timestampMs)
+    restored.persist(1)
+    expect([...restored.of('x')].map(({ primaryKey }) => primaryKey)).toEqual([1, 3])
+    store.close()
+    restored.close()
+  })
+})
+
+describe('stores on disk', () => {
+  it('comes back with its rows, its offset and its time, and without what was not committed', () => {
+    const first = surroundings(true)
+    const store = new TimedStore<string, string>(window, windowLayout(10), first.options)
+    store.insert('a', 0, 10, 'x', 7)
+    store.flush()
+    store.persist(42)
+    store.insert('b', 0, 10, 'lost', 8)
+    store.flush()
+    store.close()
+    const again = new TimedStore<string, string>(window, windowLayout(10), surroundings(true, first.directory).options)
+    expect(again.restoredOffset).toBe(42)
+    expect(again.observedMs).toBe(7)
+    expect(again.all().map(({ group, value }) => `${group.key}=${value}`)).toEqual(['a=x'])
+    again.close()
+  })
+
+  it('gives up for good at the first error of the disk', () => {
+    const backing = openLmdb(newDirectory(), { sync: false })
+    const failing: StoreBacking = backing
+    failing.stagePut(Buffer.alloc(10_000), Buffer.from('a key longer than LMDB can have'))
+    expect(() => failing.commit(1)).toThrow(StateStorageError)
+    failing.stagePut(Buffer.from('a'), Buffer.from('b'))
+    expect(() => failing.commit(2)).toThrow(/is given up/)
+    expect(() => failing.get(Buffer.from('a'))).toThrow(StateStorageError)
+  })
+
+  it('refuses a file that is cut off, which would end the process with SIGBUS, and one that is no database', () => {
+    const directory = newDirectory()
+    const backing = openLmdb(directory, { sync: true })
+    for (let n = 0; n < 1000; n++) backing.stagePut(Buffer.from(`key ${n}`), Buffer.alloc(100))
+    backing.commit(1)
+    const file = join(directory, 'data.mdb')
+    const { size } = statSync(file)
+    backing.close()
+    truncateSync(file, size - 4096)
+    expect(() => openLmdb(directory)).toThrow(/cut off/)
+    writeFileSync(file, 'not a database'.repeat(20))
+    expect(() => openLmdb(directory)).toThrow(/not an LMDB file/)
+  })
+
+  it('escapes keys so that they sort as before and none is the beginning of another', () => {
+    const key = fc.uint8Array({ maxLength: 6 }).map((bytes) => Buffer.from(bytes.map((byte) => byte % 3)))
+    fc.assert(
+      fc.property(key, key, (left, right) => {
+        expect(unescapeKey(escapeKey(left)).equals(left)).toBe(true)
+        const [a, b] = [escapeKey(left), escapeKey(right)]
+        expect(Math.sign(Buffer.compare(a, b))).toBe(Math.sign(Buffer.compare(left, right)))
+        if (!left.equals(right)) expect(a.subarray(0, b.length).equals(b)).toBe(false)
+      }),
+    )
+  })
+})

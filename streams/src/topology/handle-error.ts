@@ -1,0 +1,92 @@
+import { StreamsError, type StreamsErrorCode } from '../errors.ts'
+import { RetryLater, type ErrorHandler } from './error-handler.ts'
+import type { OperatorTask } from './operator.ts'
+import type { DropReason, Headers } from './task-topology.ts'
+
+/** Counts the attempts at the record that a node is failing on; one per task and node with a handler. */
+export interface Attempts {
+  offset: number
+  topic: string
+  partition: number
+  count: number
+}
+
+export function noAttempts(): Attempts {
+  return { offset: -1, topic: '', partition: -1, count: 0 }
+}
+
+/** Does what the handler says about the current record; returns when the record is to be left out. */
+export function handleError(
+  handler: ErrorHandler,
+  task: OperatorTask,
+  attempts: Attempts,
+  node: string,
+  reason: DropReason & StreamsErrorCode,
+  error: unknown,
+): void {
+  let decision = handler
+  if (decision.kind === 'retry') {
+    const { record } = task.context
+    const isSame =
+      record !== null &&
+      record.offset === attempts.offset &&
+      record.topic === attempts.topic &&
+      record.partition === attempts.partition
+    attempts.count = isSame ? attempts.count + 1 : 1
+    attempts.offset = record?.offset ?? -1
+    attempts.topic = record?.topic ?? ''
+    attempts.partition = record?.partition ?? -1
+    if (attempts.count <= decision.attempts) throw new RetryLater(decision.backoffMs, attempts.count, error)
+    attempts.offset = -1
+    decision = decision.then
+  }
+  switch (decision.kind) {
+    case 'skip':
+      task.drop(reason)
+      return
+    case 'dead-letter':
+      task.context.send(decision.topic, null, task.rawKey, task.rawValue, task.timestampMs, [
+        ...task.headers,
+        ...errorHeaders(task, node, error),
+      ])
+      task.drop(reason)
+      return
+    case 'retry':
+      handleError(decision.then, task, attempts, node, reason, error)
+      return
+    case 'fail':
+      throw located(task, node, reason, error)
+  }
+}
+
+/** The error with the place it happened at: node, topic, partition and offset. */
+export function located(task: OperatorTask, node: string, code: StreamsErrorCode, error: unknown): StreamsError {
+  if (error instanceof StreamsError && error.topic !== null) return error
+  const { record } = task.context
+  const place = record === null ? '' : ` at ${record.topic}-${record.partition} offset ${record.offset}`
+  const message = error instanceof Error ? error.message : String(error)
+  return new StreamsError(
+    error instanceof StreamsError ? error.code : code,
+    `${node}${place}: ${message}`,
+    record === null ? { cause: error } : { ...record, cause: error },
+  )
+}
+
+function errorHeaders(task: OperatorTask, node: string, error: unknown): Headers {
+  const { record } = task.context
+  const text = (key: string, value: string) => ({ key: `__streams.errors.${key}`, value: Buffer.from(value) })
+  // Kafka Streams' names (KIP-1034), so that its tools read our dead letters.
+  return [
+    text('exception', error instanceof Error ? error.name : typeof error),
+    text('message', error instanceof Error ? error.message : String(error)),
+    text('stacktrace', error instanceof Error ? (error.stack ?? '') : ''),
+    text('processor', node),
+    ...(record === null
+      ? []
+      : [
+          text('topic', record.topic),
+          text('partition', String(record.partition)),
+          text('offset', String(record.offset)),
+        ]),
+  ]
+}

@@ -1,0 +1,131 @@
+import { expect, it } from 'vitest'
+import { uniqueName, until } from '../../../compat-tests/harness/index.ts'
+import { deadLetter, json, retry, skip, string, topic, topology, type Topology } from '../../src/index.ts'
+import { describeApps } from '../kit.ts'
+
+describeApps('records that cannot be processed', (kit) => {
+  interface Doubling {
+    readonly app: Topology
+    readonly input: string
+    readonly output: string
+    readonly dead: string
+    readonly results: () => Promise<string[]>
+  }
+
+  /** Doubles the numbers in JSON values; what `double` does with each is the test's. */
+  async function aDoubling(double: (n: number) => number = (n) => 2 * n): Promise<Doubling> {
+    const name = uniqueName('doubling')
+    const input = topic(`${name}-in`, { key: string(), value: json<{ n: number }>() })
+    const output = topic(`${name}-out`, { key: string(), value: json<number>() })
+    const app = topology(name)
+    app
+      .stream(input)
+      .mapValues(({ n }) => double(n))
+      .to(output)
+    const dead = `${name}-dead`
+    await kit.createTopics(...[input.name, output.name, dead].map((one) => ({ name: one, partitions: 1 })))
+    return {
+      app,
+      input: input.name,
+      output: output.name,
+      dead,
+      results: async () => (await kit.read(output.name)).map(({ value }) => String(value)),
+    }
+  }
+
+  const aNumber = (n: number) => ({ key: String(n), value: JSON.stringify({ n }) })
+  const throwingAt = (bad: number) => (n: number) => {
+    if (n === bad) throw new Error(`${n} is not liked`)
+    return 2 * n
+  }
+
+  it('end the application with an error that says which one it was', async () => {
+    const { app, input } = await aDoubling()
+    await using running = await kit.start(app)
+    await kit.send(input, [aNumber(1), { key: 'x', value: 'no json' }])
+    await until(() => running.failure !== null, { what: 'failure' })
+    await running.closed
+    expect(running.state).toBe('failed')
+    expect(running.failure).toMatchObject({ code: 'deserialization', topic: input, partition: 0, offset: 1 })
+    expect(running.failure!.message).toContain(`${input}-0 offset 1`)
+  })
+
+  it('go on from the failed record after a restart, with what was done before not done again', async () => {
+    const { app, input, results } = await aDoubling()
+    await kit.send(input, [aNumber(1)])
+    {
+      await using first = await kit.start(app)
+      await until(async () => (await results()).length === 1, { what: 'the first result' })
+      await first.commit()
+      await kit.send(input, [{ key: 'x', value: 'no json' }, aNumber(2)])
+      await until(() => first.failure !== null, { what: 'failure' })
+    }
+    await using second = await kit.start(app, { onDeserializationError: skip() })
+    await until(async () => (await results()).length === 2, { what: 'both results' })
+    expect(await results()).toEqual(['2', '4'])
+    expect(second.metrics().recordsDropped).toEqual({ deserialization: 1 })
+  })
+
+  it('go to the dead-letter topic as they came, with the reason in their headers', async () => {
+    const { app, input, dead, results } = await aDoubling(throwingAt(3))
+    await kit.send(input, [aNumber(1), { key: 'x', value: 'no json' }, aNumber(3), aNumber(4)])
+    const handlers = { onDeserializationError: deadLetter(dead), onProcessingError: deadLetter(dead) }
+    await using running = await kit.start(app, handlers)
+    await until(async () => (await results()).length === 2, { what: 'the good results' })
+    await until(async () => (await kit.read(dead)).length === 2, { what: 'the dead letters' })
+    expect(await results()).toEqual(['2', '8'])
+    const letters = await kit.read(dead)
+    expect(letters.map(({ key, value }) => `${key} ${String(value)}`)).toEqual(['x no json', '3 {"n":3}'])
+    const headers = Object.fromEntries(letters[1]!.headers.map(({ key, value }) => [key, value]))
+    expect(headers).toMatchObject({
+      '__streams.errors.topic': input,
+      '__streams.errors.partition': '0',
+      '__streams.errors.offset': '2',
+    })
+    expect(headers['__streams.errors.message']).toContain('3 is not liked')
+    expect(running.failure).toBeNull()
+  })
+
+  it('are tried again in their place, and the records behind them wait', async () => {
+    let attempts = 0
+    const { app, input, results } = await aDoubling((n) => {
+      if (n === 2 && ++attempts < 4) throw new Error('not yet')
+      return 2 * n
+    })
+    await kit.send(input, [aNumber(1), aNumber(2), aNumber(3)])
+    await using running = await kit.start(app, {
+      onProcessingError: retry({ attempts: 5, backoff: '5ms', then: skip() }),
+    })
+    await until(async () => (await results()).length === 3, { what: 'all results' })
+    expect(await results()).toEqual(['2', '4', '6'])
+    expect(attempts).toBe(4)
+    expect(running.metrics().recordsDropped).toEqual({})
+  })
+
+  it('go to the dead-letter topic when the broker refuses their results', async () => {
+    const name = uniqueName('large')
+    const input = topic(`${name}-in`, { key: string(), value: string() })
+    const output = topic(`${name}-out`, { key: string(), value: string() })
+    const app = topology(name)
+    app
+      .stream(input)
+      .mapValues((text) => text.repeat(100))
+      .to(output)
+    await kit.createTopics(
+      { name: input.name, partitions: 1 },
+      { name: output.name, partitions: 1, configs: { 'max.message.bytes': '1000' } },
+      { name: `${name}-dead`, partitions: 1 },
+    )
+    await kit.send(input.name, [
+      { key: 'a', value: 'x' },
+      { key: 'b', value: 'large enough' },
+      { key: 'c', value: 'y' },
+    ])
+    await using running = await kit.start(app, { onProductionError: deadLetter(`${name}-dead`) })
+    await until(async () => (await kit.read(output.name)).length === 2, { what: 'small results' })
+    await until(async () => (await kit.read(`${name}-dead`)).length === 1, { what: 'the large one' })
+    expect((await kit.read(output.name)).map(({ key }) => key)).toEqual(['a', 'c'])
+    expect((await kit.read(`${name}-dead`)).map(({ key }) => key)).toEqual(['b'])
+    expect(running.failure).toBeNull()
+  })
+})

@@ -1,5 +1,12 @@
 import { apis, buildBatch, ErrorCode, readBatches, readRecords, setInt32, ZERO_UUID } from '@millrace/protocol'
+import assert from 'node:assert/strict'
 import { describe, expect, it } from 'vitest'
+import { StorageError } from './base/errors.ts'
+import type { DiskFile } from './log/disk.ts'
+import { MemoryDisk } from './log/memory-disk.ts'
+import { FaultyDisk } from './testing/faulty-disk.ts'
+import { ManualClock } from './testing/manual-clock.ts'
+import { MemoryNetwork } from './testing/memory-network.ts'
 import { aBatch, startTestBroker, topicIdOf, versionsOf, type TestBroker } from './testing/test-broker.ts'
 import { requestFrame, WireClient } from './testing/wire-client.ts'
 
@@ -39,6 +46,7 @@ interface FetchOptions {
   partitions?: number[]
   isolationLevel?: number
   leaderEpoch?: number
+  lastEpoch?: number
 }
 
 function fetch(client: WireClient, topicId: string, options: FetchOptions = {}) {
@@ -61,6 +69,7 @@ function fetch(client: WireClient, topicId: string, options: FetchOptions = {}) 
                 partition,
                 fetchOffset: offset,
                 currentLeaderEpoch: options.leaderEpoch ?? -1,
+                lastFetchedEpoch: options.lastEpoch ?? -1,
                 partitionMaxBytes: options.partitionMaxBytes ?? 1 << 20,
               })),
             },
@@ -138,6 +147,14 @@ describe('the hot path', () => {
       [7, 2],
       [9, 3],
     ])
+    await closing(test, test.client)
+  })
+
+  it('takes the next request of a connection that was idle after a large one', async () => {
+    const test = await withTopic()
+    await produce(test.client, test.topicId, aBatch(3000))
+    for (let sweeps = 0; sweeps < 3; sweeps++) test.clock.advance(10_000)
+    expect(await produce(test.client, test.topicId, aBatch(1))).toMatchObject({ errorCode: 0, baseOffset: 3000 })
     await closing(test, test.client)
   })
 
@@ -270,6 +287,67 @@ describe('a fetch that waits', () => {
   })
 })
 
+describe('offsets and ids that are special', () => {
+  it('are refused by a version of ListOffsets that does not know them, whether there is such a partition or not', async () => {
+    const test = await withTopic()
+    const { topics } = await test.client.request(apis.listOffsets, 6, {
+      replicaId: -1,
+      isolationLevel: 0,
+      topics: [TOPIC, 'nope'].map((name) => ({
+        name,
+        partitions: [{ partitionIndex: 0, currentLeaderEpoch: -1, timestamp: -3 }],
+      })),
+    })
+    expect(topics.map(({ partitions }) => partitions[0]!.errorCode)).toEqual([
+      ErrorCode.unsupportedVersion,
+      ErrorCode.unsupportedVersion,
+    ])
+    await closing(test, test.client)
+  })
+
+  it('below the log start are out of range, also for a client whose log has parted from this one', async () => {
+    const disk = new MemoryDisk()
+    const first = await startTestBroker({ disk })
+    await first.broker.createTopic(TOPIC)
+    const writer = first.connect()
+    await produce(writer, await topicIdOf(writer, TOPIC), aBatch(3))
+    // Each crash begins an epoch, and nothing was written in that of the first.
+    const afterOne = disk.copy()
+    const second = await startTestBroker({ disk: afterOne })
+    const third = await startTestBroker({ disk: afterOne.copy() })
+    const client = third.connect()
+    const topicId = await topicIdOf(client, TOPIC)
+    await produce(client, topicId, aBatch(3))
+    expect(await fetchOne(client, topicId, { offset: 2, lastEpoch: 1 })).toMatchObject({
+      errorCode: ErrorCode.none,
+      divergingEpoch: { epoch: 0, endOffset: 3 },
+    })
+    await client.request(apis.deleteRecords, 2, {
+      topics: [{ name: TOPIC, partitions: [{ partitionIndex: 0, offset: 2 }] }],
+      timeoutMs: 0,
+    })
+    expect((await fetchOne(client, topicId, { offset: 1, lastEpoch: 1 })).errorCode).toBe(ErrorCode.offsetOutOfRange)
+    await closing(third, client)
+    await closing(second)
+    await closing(first, writer)
+  })
+
+  it('a producer has an id and an epoch, or neither', async () => {
+    const test = await withTopic()
+    const ask = (producerId: number, producerEpoch: number) =>
+      test.client.request(apis.initProducerId, 4, {
+        transactionalId: null,
+        transactionTimeoutMs: 0,
+        producerId,
+        producerEpoch,
+      })
+    expect((await ask(3, -1)).errorCode).toBe(ErrorCode.invalidRequest)
+    expect((await ask(-1, 3)).errorCode).toBe(ErrorCode.invalidRequest)
+    expect((await ask(3, 3)).errorCode).toBe(ErrorCode.none)
+    await closing(test, test.client)
+  })
+})
+
 describe('fetch limits', () => {
   it('return at least one batch, and the next partition none when the bytes are used up', async () => {
     const test = await withTopic({}, 2)
@@ -343,6 +421,161 @@ describe('listeners', () => {
   })
 })
 
+describe('connections', () => {
+  it('are closed above max.connections, which holds for all listeners together and may change', async () => {
+    const test = await startTestBroker({
+      settings: {
+        listeners: 'ONE://127.0.0.1:7001,TWO://127.0.0.1:7002',
+        'listener.security.protocol.map': 'ONE:PLAINTEXT,TWO:PLAINTEXT',
+        'max.connections': '2',
+      },
+    })
+    const connect = (port: number) => new WireClient(test.network, port)
+    const clients = [connect(7001), connect(7002), connect(7001), connect(7002)]
+    expect(clients.map(({ isClosed }) => isClosed)).toEqual([false, false, true, true])
+    await clients[0]!.request(apis.incrementalAlterConfigs, 1, {
+      resources: [
+        {
+          resourceType: 4,
+          resourceName: '',
+          configs: [{ name: 'max.connections', configOperation: 0, value: '3' }],
+        },
+      ],
+      validateOnly: false,
+    })
+    expect([connect(7001), connect(7001)].map(({ isClosed }) => isClosed)).toEqual([false, true])
+    await test.broker.close()
+  })
+
+  it('are closed when nothing came for connections.max.idle.ms, also in the middle of a request', async () => {
+    const test = await withTopic({ 'connections.max.idle.ms': '60000' })
+    const stalled = test.connect()
+    stalled.send(Buffer.from([0, 0, 0, 100, 0]))
+    const fetching = test.connect()
+    const answer = fetchOne(fetching, test.topicId, { maxWaitMs: 100_000 })
+    for (let at = 0; at < 90_000; at += 10_000) test.clock.advance(10_000)
+    expect([test.client, stalled, fetching].map(({ isClosed }) => isClosed)).toEqual([true, true, false])
+    test.clock.advance(10_000)
+    expect((await answer).errorCode).toBe(ErrorCode.none)
+    await closing(test, fetching)
+  })
+})
+
+describe('a broker that cannot start', () => {
+  it('leaves neither timer nor lock behind, and says what was first in its way', async () => {
+    const disk = new MemoryDisk()
+    const network = new MemoryNetwork()
+    const before = await startTestBroker({ disk, network })
+    const client = before.connect()
+    await client.request(apis.findCoordinator, 5, { keyType: 0, coordinatorKeys: ['g'] })
+    client.close()
+    await before.broker.close()
+    await network.listen({ host: '127.0.0.1', port: 7001 }, () => assert.fail('nobody connects'))
+    const clock = new ManualClock()
+    const settings = { listeners: 'PLAINTEXT://127.0.0.1:7001' }
+    await expect(startTestBroker({ disk, network, clock, settings })).rejects.toMatchObject({ code: 'ADDRESS_IN_USE' })
+    expect(clock.timerCount).toBe(0)
+    const after = await startTestBroker({ disk, network })
+    await after.broker.close()
+  })
+})
+
+describe('a disk that fails', () => {
+  it('costs a consumer the partitions on it and no others', async () => {
+    const disk = new UnreadableDisk()
+    const test = await startTestBroker({ disk })
+    await test.broker.createTopic(TOPIC, { partitions: 2 })
+    const client = test.connect()
+    const topicId = await topicIdOf(client, TOPIC)
+    for (const index of [0, 1]) await produce(client, topicId, aBatch(1), { index })
+    disk.unreadable = `/data/${TOPIC}-0/`
+    const byTimestamp = (timestamp: number) =>
+      client.request(apis.listOffsets, 7, {
+        replicaId: -1,
+        isolationLevel: 0,
+        topics: [{ name: TOPIC, partitions: [{ partitionIndex: 0, currentLeaderEpoch: -1, timestamp }] }],
+      })
+    expect((await byTimestamp(0)).topics[0]!.partitions[0]!.errorCode).toBe(ErrorCode.kafkaStorageError)
+    const { responses } = await fetch(client, topicId, { partitions: [0, 1] })
+    expect(responses[0]!.partitions.map(({ errorCode, records }) => [errorCode, values(records).length])).toEqual([
+      [ErrorCode.kafkaStorageError, 0],
+      [ErrorCode.none, 1],
+    ])
+    expect((await produce(client, topicId, aBatch(1))).errorCode).toBe(ErrorCode.kafkaStorageError)
+    disk.unreadable = ''
+    await closing(test, client)
+  })
+
+  it('answers a read of damaged batches with their error, and takes new ones', async () => {
+    const disk = new MemoryDisk()
+    const test = await startTestBroker({ disk })
+    await test.broker.createTopic(TOPIC)
+    const client = test.connect()
+    const topicId = await topicIdOf(client, TOPIC)
+    for (let n = 0; n < 2; n++) await produce(client, topicId, aBatch(1))
+    const path = `/data/${TOPIC}-0/00000000000000000000.log`
+    const bytes = disk.readFile(path)!
+    bytes.writeInt32BE(-7, 8)
+    disk.writeFile(path, bytes)
+    expect((await fetchOne(client, topicId)).errorCode).toBe(ErrorCode.corruptMessage)
+    expect((await produce(client, topicId, aBatch(1))).baseOffset).toBe(2)
+    await closing(test, client)
+  })
+
+  it('keeps nobody from the topics that are there when a new one has no room', async () => {
+    const disk = new FaultyDisk(new MemoryDisk())
+    const test = await startTestBroker({ disk })
+    await test.broker.createTopic(TOPIC)
+    const client = test.connect()
+    const topicId = await topicIdOf(client, TOPIC)
+    disk.fail(['create'], 'ENOSPC')
+    await test.broker.createTopic('roomless')
+    disk.fail([])
+    const roomlessId = await topicIdOf(client, 'roomless')
+    expect((await produce(client, roomlessId, aBatch(1))).errorCode).toBe(ErrorCode.unknownTopicOrPartition)
+    expect((await produce(client, topicId, aBatch(1))).errorCode).toBe(ErrorCode.none)
+    await test.broker.createTopic('next')
+    await closing(test, client)
+    const after = await startTestBroker({ disk })
+    expect((await produce(after.connect(), roomlessId, aBatch(1))).errorCode).toBe(ErrorCode.none)
+    await after.broker.close()
+  })
+
+  it('answers DeleteRecords with its error', async () => {
+    const disk = new FaultyDisk(new MemoryDisk())
+    const test = await startTestBroker({ disk })
+    await test.broker.createTopic(TOPIC)
+    const client = test.connect()
+    const topicId = await topicIdOf(client, TOPIC)
+    await produce(client, topicId, aBatch(3))
+    disk.fail(['writeFile', 'create', 'append', 'rename'])
+    const { topics } = await client.request(apis.deleteRecords, 2, {
+      topics: [{ name: TOPIC, partitions: [{ partitionIndex: 0, offset: 1 }] }],
+      timeoutMs: 0,
+    })
+    expect(topics[0]!.partitions[0]!.errorCode).toBe(ErrorCode.kafkaStorageError)
+    disk.fail([])
+    await closing(test, client)
+  })
+})
+
+/** A disk whose files below a path cannot be read any more. */
+class UnreadableDisk extends MemoryDisk {
+  unreadable = ''
+
+  override open(path: string, options?: { readonly create?: boolean }): DiskFile {
+    const file = super.open(path, options)
+    const read = file.read.bind(file)
+    file.read = (...args) => {
+      if (this.unreadable !== '' && path.startsWith(this.unreadable)) {
+        throw new StorageError('read', path, { code: 'EIO' })
+      }
+      return read(...args)
+    }
+    return file
+  }
+}
+
 describe('requests that cannot be read', () => {
   const apiVersions = () =>
     requestFrame(apis.apiVersions, 3, 1, { clientSoftwareName: 'a', clientSoftwareVersion: '1' })
@@ -373,6 +606,15 @@ describe('requests that cannot be read', () => {
     const answer = await test.client.raw(patched(apiVersions(), 6, 77), 1)
     expect([...answer.subarray(4)]).toEqual([0, ErrorCode.unsupportedVersion, 0, 0, 0, 1, 0, 18, 0, 0, 0, 5])
     await closing(test, test.client)
+  })
+
+  it('leave the requests before them their answers', async () => {
+    const test = await withTopic()
+    const good = requestFrame(apis.metadata, 12, 1, { topics: null })
+    const answer = test.client.raw(Buffer.concat([good, Buffer.from('GET / HTTP/1.1\r\n\r\n')]), 1)
+    expect((await answer).length).toBeGreaterThan(20)
+    expect(test.client.isClosed).toBe(true)
+    await closing(test)
   })
 
   it('tolerate bytes behind a request', async () => {

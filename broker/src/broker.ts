@@ -1,6 +1,7 @@
 import { ErrorCode, errorName } from '@millrace/protocol'
 import { BrokerError } from './base/errors.ts'
 import type { Clock, Timer } from './base/clock.ts'
+import { hostPort } from './base/host-port.ts'
 import { silentLogger, type Logger } from './base/logger.ts'
 import type { Random } from './base/random.ts'
 import { BrokerConfig, developmentDefaults } from './config/broker-config.ts'
@@ -8,7 +9,6 @@ import { GroupCoordinator } from './groups/coordinator.ts'
 import { advertisedApis, handlers } from './handlers/index.ts'
 import type { BrokerServices } from './handlers/services.ts'
 import type { Disk } from './log/disk.ts'
-import { GroupCommit } from './log/group-commit.ts'
 import { LogDirectory } from './log/log-directory.ts'
 import { MemoryDisk } from './log/memory-disk.ts'
 import { LocalMetadata } from './metadata/local-metadata.ts'
@@ -16,11 +16,10 @@ import { logConfig, metadataLogConfig } from './metadata/topic-config.ts'
 import { CLUSTER_METADATA, CLUSTER_METADATA_ID, CONSUMER_OFFSETS } from './metadata/topic-names.ts'
 import { Dispatcher } from './network/dispatch.ts'
 import type { Network } from './network/network.ts'
-import { OutgoingBytes } from './network/outgoing-bytes.ts'
-import { ReceiveBudget } from './network/receive-budget.ts'
 import { Server } from './network/server.ts'
 import { Durability } from './partition/durability.ts'
 import { FETCH_SESSION_EVICTION_MS, FetchSessions } from './partition/fetch-session.ts'
+import { Housekeeping } from './partition/housekeeping.ts'
 import type { AcksAfter } from './partition/partition.ts'
 import { Partitions } from './partition/partitions.ts'
 import { ProducerIds } from './partition/producer-ids.ts'
@@ -67,6 +66,7 @@ const RECEIVED_BYTES_MAX = 128 * 1024 * 1024
 /** Of responses that have not been taken. */
 const OUTGOING_BYTES_MAX = 256 * 1024 * 1024
 const LOOPBACK = '127.0.0.1'
+const EVERY_INTERFACE = new Set(['', '::', '0.0.0.0'])
 
 /**
  * A Kafka broker in this process. Many can run beside each other; each is its own cluster of one node.
@@ -81,9 +81,13 @@ export class Broker implements AsyncDisposable {
   readonly port: number
   readonly dataDir: string | null
   readonly #services: BrokerServices
+  readonly #durability: Durability
   readonly #directory: LogDirectory
-  readonly #servers: readonly Server[]
-  readonly #checkpoints: Timer[]
+  readonly #server: Server
+  #checkpointTimer: Timer | null = null
+  /** How to end the waits of waitForLag. */
+  readonly #waits = new Set<() => void>()
+  readonly #housekeeping: Housekeeping
   #closing: Promise<void> | null = null
 
   /**
@@ -93,8 +97,9 @@ export class Broker implements AsyncDisposable {
   static async start(options: BrokerOptions = {}): Promise<Broker> {
     const { host = LOOPBACK, port = 0, nodeId, dataDir, settings = {}, logger = silentLogger } = options
     const sets = Object.entries(settings).map(([name, value]) => `${name}=${value}`)
-    if (nodeId !== undefined) sets.push(`node.id=${nodeId}`)
-    if (settings['listeners'] === undefined) sets.push(`listeners=PLAINTEXT://${host}:${port}`)
+    // Said in any case: a node's id is never a default to who asks for its settings, as in Kafka.
+    if (settings['node.id'] === undefined || nodeId !== undefined) sets.push(`node.id=${nodeId ?? 1}`)
+    if (settings['listeners'] === undefined) sets.push(`listeners=PLAINTEXT://${hostPort(host, port)}`)
     const config = BrokerConfig.from({ defaults: developmentDefaults, sets })
     return Broker.run(systemParts({ config, dataDir: dataDir ?? null, logger }))
   }
@@ -112,39 +117,40 @@ export class Broker implements AsyncDisposable {
       logger,
       producerIdExpirationMs: config.int('producer.id.expiration.ms'),
     })
-    const servers: Server[] = []
+    let services: BrokerServices | null = null
+    let server: Server | null = null
     try {
       const durability = new Durability()
-      const services = openServices(parts, directory, durability)
-      const dispatcher = new Dispatcher({ services, handlers, advertised: advertisedApis })
+      services = openServices(parts, directory, durability)
+      const dispatcher = new Dispatcher({ services, durability, handlers, advertised: advertisedApis })
       const requestBytesMax = config.int('queued.max.request.bytes')
-      const budgets = {
-        budget: new ReceiveBudget(requestBytesMax > 0 ? requestBytesMax : RECEIVED_BYTES_MAX),
-        outgoing: new OutgoingBytes(OUTGOING_BYTES_MAX),
-      }
-      const addresses: { host: string; port: number }[] = []
-      for (const listener of config.listeners) {
-        const server = new Server({
-          clock: parts.clock,
-          network: parts.network,
-          logger,
-          dispatcher,
-          durability,
-          budgets,
-          limits: {
-            frameBytesMax: config.int('socket.request.max.bytes'),
-            connectionsMax: config.int('max.connections'),
-            idleMsMax: config.int('connections.max.idle.ms'),
+      server = new Server({
+        clock: parts.clock,
+        network: parts.network,
+        logger,
+        dispatcher,
+        durability,
+        limits: {
+          frameBytesMax: config.int('socket.request.max.bytes'),
+          get connectionsMax() {
+            return config.int('max.connections')
           },
-        })
-        servers.push(server)
-        const host = listener.host === '' ? '::' : listener.host
-        addresses.push(await server.listen({ host, port: listener.port }, listener.advertised))
+          idleMsMax: config.int('connections.max.idle.ms'),
+          receivedBytesMax: requestBytesMax > 0 ? requestBytesMax : RECEIVED_BYTES_MAX,
+          outgoingBytesMax: OUTGOING_BYTES_MAX,
+        },
+      })
+      const addresses: { host: string; port: number }[] = []
+      for (const { host, port, advertised } of config.listeners) {
+        addresses.push(await server.listen({ host, port }, advertised))
       }
-      return new Broker(parts, { services, directory, servers, address: addresses[0]! })
+      return new Broker(parts, { services, durability, directory, server, address: addresses[0]! })
     } catch (error) {
-      for (const server of servers) await server.close()
-      await directory.close()
+      await server?.close()
+      services?.groups.close()
+      services?.partitions.close()
+      // The first failure is the one that tells.
+      await directory.close().catch(() => undefined)
       throw error
     }
   }
@@ -153,20 +159,24 @@ export class Broker implements AsyncDisposable {
     parts: BrokerParts,
     made: {
       readonly services: BrokerServices
+      readonly durability: Durability
       readonly directory: LogDirectory
-      readonly servers: readonly Server[]
+      readonly server: Server
       readonly address: { readonly host: string; readonly port: number }
     },
   ) {
     this.#services = made.services
+    this.#durability = made.durability
     this.#directory = made.directory
-    this.#servers = made.servers
-    this.host = made.address.host === '::' || made.address.host === '0.0.0.0' ? LOOPBACK : made.address.host
+    this.#server = made.server
+    this.host = EVERY_INTERFACE.has(made.address.host) ? LOOPBACK : made.address.host
     this.port = made.address.port
-    this.bootstrap = `${this.host.includes(':') ? `[${this.host}]` : this.host}:${this.port}`
+    this.bootstrap = hostPort(this.host, this.port)
     this.dataDir = parts.dataDir
-    this.#checkpoints = []
-    this.#scheduleCheckpoint(parts.clock, parts.config.int('log.flush.offset.checkpoint.interval.ms'))
+    this.#scheduleCheckpoint()
+    const { partitions } = made.services
+    this.#housekeeping = new Housekeeping({ ...parts, partitions, directory: made.directory })
+    this.#housekeeping.start()
   }
 
   /** Creates a topic; resolves when it can be written to. Fails with a BrokerError whose code is Kafka's error name. */
@@ -178,7 +188,10 @@ export class Broker implements AsyncDisposable {
       configs: new Map(Object.entries(options.configs ?? {})),
       validateOnly: false,
     })
-    if (errorCode === ErrorCode.none) return
+    if (errorCode === ErrorCode.none) {
+      await this.#durability.allDurable()
+      return
+    }
     throw new BrokerError(
       errorName(errorCode),
       `topic ${name} was not created: ${errorMessage ?? errorName(errorCode)}`,
@@ -187,7 +200,7 @@ export class Broker implements AsyncDisposable {
 
   /**
    * Resolves when the group has at most `lag` records left to commit over all partitions of the topics that it reads.
-   * Replaces the sleep in a test. Fails with a BrokerError of code TIMEOUT that says what the lag is.
+   * Replaces the sleep in a test. Fails with a BrokerError: TIMEOUT, which says what the lag is, or CLOSED.
    */
   async waitForLag(group: string, lag: number, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const timeoutMs = options.timeoutMs ?? 10_000
@@ -197,8 +210,12 @@ export class Broker implements AsyncDisposable {
       const done = (finish: () => void) => {
         timer.cancel()
         unsubscribe()
+        this.#waits.delete(end)
         finish()
       }
+      const end = () =>
+        done(() => reject(new BrokerError('CLOSED', `the broker was closed while group ${group} was waited for`)))
+      this.#waits.add(end)
       const timer = clock.setTimer(timeoutMs, () =>
         done(() => {
           const now = this.#lagOf(group)
@@ -223,8 +240,10 @@ export class Broker implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    for (const timer of this.#checkpoints) timer.cancel()
-    await Promise.all(this.#servers.map((server) => server.close()))
+    this.#checkpointTimer?.cancel()
+    for (const end of [...this.#waits]) end()
+    await this.#server.close()
+    await this.#housekeeping.close()
     this.#services.groups.close()
     this.#services.partitions.close()
     await this.#directory.close()
@@ -245,10 +264,13 @@ export class Broker implements AsyncDisposable {
     return lag
   }
 
-  #scheduleCheckpoint(clock: Clock, intervalMs: number): void {
-    this.#checkpoints[0] = clock.setTimer(intervalMs, () => {
-      void this.#directory.checkpoint()
-      this.#scheduleCheckpoint(clock, intervalMs)
+  #scheduleCheckpoint(): void {
+    const { clock, config } = this.#services
+    this.#checkpointTimer = clock.setTimer(config.int('log.flush.offset.checkpoint.interval.ms'), () => {
+      // A failure of the disk ends in its log lines, so a rejection is a mistake in the code.
+      void this.#directory.checkpoint().then(() => {
+        if (this.#closing === null) this.#scheduleCheckpoint()
+      })
     })
   }
 }
@@ -290,11 +312,11 @@ function openServices(parts: BrokerParts, directory: LogDirectory, durability: D
     logger,
   })
   if (acksAfter === 'fsync') {
-    const commit = new GroupCommit(metadataLog, {
+    const commit = durability.followMetadata(metadataLog, {
       durable: () => {},
       failed: (error) => logger.error('the metadata log could not be made durable', { error: String(error) }),
     })
-    metadata.subscribe(() => durability.appended(commit))
+    metadata.subscribe(() => durability.appended(commit, 0))
   }
   partitions.open()
   const groups = new GroupCoordinator({ clock, random, config, logger })

@@ -103,6 +103,11 @@ describe('millrace start', () => {
     chmodSync(directory, 0o700)
   })
 
+  it('refuses a second data directory, in which there may be partitions already', async () => {
+    const text = await failure('start', '--port', '0', '--set', 'log.dirs=a,b')
+    expect(text).toBe('millrace: log.dirs=a,b: one directory, as several are not there yet')
+  })
+
   it.each([
     [['start', '--prot', '1'], '--prot'],
     [['start', '--port', 'x'], '--port'],

@@ -1,7 +1,8 @@
 import { native } from '@millrace/native'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { readFileSync } from 'node:fs'
-import { BrokerError } from './base/errors.ts'
+import { BrokerError, ConfigError } from './base/errors.ts'
+import { hostPort } from './base/host-port.ts'
 import { LOG_LEVELS, textLogger, type LogLevel } from './platform/text-logger.ts'
 
 const DEFAULT_HOST = '127.0.0.1'
@@ -59,7 +60,7 @@ async function start(flags: StartFlags): Promise<void> {
       environment: process.env,
       sets: [...flags.set, ...flagSettings(flags)],
     })
-    const dataDir = flags.memory ? null : (flags.data ?? config.logDirs[0]!)
+    const dataDir = flags.memory ? null : (flags.data ?? onlyDirectory(config.logDirs))
     const broker = await Broker.run(systemParts({ config, dataDir, logger }))
     const promise =
       config.text('acks.after') === 'fsync'
@@ -93,6 +94,12 @@ function fail(error: unknown): never {
   process.exit(1)
 }
 
+/** A second directory may hold partitions already, and leaving it out would look like losing them. */
+function onlyDirectory(directories: readonly string[]): string {
+  if (directories.length === 1) return directories[0]!
+  throw new ConfigError('log.dirs', directories.join(','), 'one directory, as several are not there yet')
+}
+
 function readProperties(path: string): string {
   try {
     return readFileSync(path, 'utf8')
@@ -105,7 +112,7 @@ function readProperties(path: string): string {
 function flagSettings({ host, port, nodeId }: StartFlags): string[] {
   const settings: string[] = []
   if (host !== undefined || port !== undefined) {
-    settings.push(`listeners=PLAINTEXT://${host ?? DEFAULT_HOST}:${port ?? DEFAULT_PORT}`)
+    settings.push(`listeners=PLAINTEXT://${hostPort(host ?? DEFAULT_HOST, port ?? DEFAULT_PORT)}`)
   }
   if (nodeId !== undefined) settings.push(`node.id=${nodeId}`)
   return settings

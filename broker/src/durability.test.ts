@@ -2,7 +2,7 @@ import { apis, ErrorCode, ZERO_UUID } from '@millrace/protocol'
 import { describe, expect, it } from 'vitest'
 import { HeldDisk } from './testing/held-disk.ts'
 import { aBatch, startTestBroker, topicIdOf } from './testing/test-broker.ts'
-import type { WireClient } from './testing/wire-client.ts'
+import { requestFrame, type WireClient } from './testing/wire-client.ts'
 
 async function start(acksAfter: 'write' | 'fsync' = 'fsync') {
   const disk = new HeldDisk()
@@ -18,11 +18,11 @@ async function start(acksAfter: 'write' | 'fsync' = 'fsync') {
   return { ...test, disk, client, topicId }
 }
 
-function produce(client: WireClient, topicId: string, acks = -1) {
+function produce(client: WireClient, topicId: string, acks = -1, records = aBatch(1)) {
   return client.request(apis.produce, 13, {
     acks,
     timeoutMs: 0,
-    topicData: [{ topicId, partitionData: [{ index: 0, records: aBatch(1) }] }],
+    topicData: [{ topicId, partitionData: [{ index: 0, records }] }],
   })
 }
 
@@ -115,6 +115,164 @@ describe('acks.after=fsync', () => {
     disk.release(true)
     await Promise.all([committed, created])
     await broker.close()
+  })
+
+  it('answers a batch that comes again when the first attempt is durable', async () => {
+    const { broker, client, connect, disk, topicId } = await start()
+    const batch = () => aBatch(1, { producerId: 7, producerEpoch: 0, baseSequence: 0 })
+    const first = produce(client, topicId, -1, batch())
+    const again = produce(connect(), topicId, -1, batch())
+    expect(await isAnswered(again)).toBe(false)
+    disk.release()
+    expect((await again).responses[0]!.partitionResponses[0]).toMatchObject({ errorCode: 0, baseOffset: 0 })
+    await first
+    disk.release(true)
+    await broker.close()
+  })
+
+  it('answers a batch that comes again after a crash when what recovery found is durable', async () => {
+    const disk = new HeldDisk()
+    const settings = { 'acks.after': 'fsync' }
+    const batch = () => aBatch(1, { producerId: 7, producerEpoch: 0, baseSequence: 0 })
+    const before = await startTestBroker({ disk, settings })
+    await before.broker.createTopic('t')
+    const topicId = await topicIdOf(before.connect(), 't')
+    disk.hold()
+    void produce(before.connect(), topicId, -1, batch()).catch(() => 'the broker dies')
+    await settled()
+    // Only the process dies: what it wrote is in the system's memory.
+    const left = disk.copy()
+    left.hold()
+    const after = await startTestBroker({ disk: left, settings })
+    const again = produce(after.connect(), topicId, -1, batch())
+    expect(await isAnswered(again)).toBe(false)
+    left.release(true)
+    expect((await again).responses[0]!.partitionResponses[0]).toMatchObject({ errorCode: 0, baseOffset: 0 })
+    await after.broker.close()
+    disk.release(true)
+    await before.broker.close()
+  })
+
+  it('wakes a fetch for what became durable since it began to wait, though it was appended before', async () => {
+    const { broker, client, connect, disk, topicId } = await start()
+    const first = produce(client, topicId)
+    await settled()
+    const second = produce(connect(), topicId)
+    await settled()
+    disk.release()
+    await first
+    const waiting = connect().request(apis.fetch, 13, {
+      maxWaitMs: 60_000,
+      minBytes: 1,
+      topics: [{ topicId, partitions: [{ partition: 0, fetchOffset: 1, partitionMaxBytes: 1 << 20 }] }],
+      forgottenTopicsData: [],
+    })
+    expect(await isAnswered(waiting)).toBe(false)
+    disk.release()
+    await second
+    expect((await waiting).responses[0]!.partitions[0]!.highWatermark).toBe(2)
+    disk.release(true)
+    await broker.close()
+  })
+
+  it('answers a write to a topic that is deleted before the disk has it', async () => {
+    const { broker, client, connect, disk, topicId } = await start()
+    const written = produce(client, topicId)
+    await settled()
+    const deleted = connect().request(apis.deleteTopics, 6, {
+      topics: [{ name: 't', topicId: ZERO_UUID }],
+      timeoutMs: 0,
+    })
+    expect(await isAnswered(written)).toBe(true)
+    expect((await written).responses[0]!.partitionResponses[0]!.errorCode).toBe(ErrorCode.none)
+    disk.release(true)
+    await deleted
+    await broker.close()
+  })
+
+  it('tells nobody of a topic, and takes no write to it, before the disk has the topic', async () => {
+    const { broker, client, connect, disk } = await start()
+    const topic = { name: 'u', numPartitions: 1, replicationFactor: 1, assignments: [], configs: [] }
+    const created = client.request(apis.createTopics, 7, { topics: [topic], timeoutMs: 0 })
+    const described = connect().request(apis.metadata, 12, { topics: [{ topicId: ZERO_UUID, name: 'u' }] })
+    const written = connect().request(apis.produce, 12, {
+      acks: 1,
+      timeoutMs: 0,
+      topicData: [{ name: 'u', partitionData: [{ index: 0, records: aBatch(1) }] }],
+    })
+    await settled()
+    disk.releaseIn('u-0')
+    expect(await isAnswered(Promise.race([created, described, written]))).toBe(false)
+    disk.release(true)
+    await Promise.all([created, described, written])
+    await broker.close()
+  })
+
+  it('hands out no producer id of a block that the disk does not have', async () => {
+    const { broker, client, connect, disk } = await start()
+    const ask = (asking: WireClient) =>
+      asking.request(apis.initProducerId, 4, { transactionalId: null, transactionTimeoutMs: 0 })
+    const ids = [ask(client), ask(connect())]
+    expect(await isAnswered(Promise.race(ids))).toBe(false)
+    disk.release(true)
+    expect((await Promise.all(ids)).map(({ errorCode }) => errorCode)).toEqual([0, 0])
+    await broker.close()
+  })
+
+  it('gives no member its assignment before the disk has it', async () => {
+    const { broker, clock, connect, disk } = await start()
+    disk.release(true)
+    const members = [connect(), connect()]
+    const group = { groupId: 'g', sessionTimeoutMs: 30_000, rebalanceTimeoutMs: 30_000, protocolType: 'consumer' }
+    const protocols = [{ name: 'range', metadata: Buffer.alloc(0) }]
+    const joins = members.map((member) => member.request(apis.joinGroup, 3, { ...group, memberId: '', protocols }))
+    clock.advance(0)
+    const joined = await Promise.all(joins)
+    disk.hold()
+    const { generationId, leader } = joined[0]!
+    const syncs = joined.map(({ memberId }, index) =>
+      members[index]!.request(apis.syncGroup, 3, {
+        groupId: 'g',
+        generationId,
+        memberId,
+        assignments: memberId === leader ? [{ memberId, assignment: Buffer.from('a') }] : [],
+      }),
+    )
+    expect(await isAnswered(Promise.race(syncs))).toBe(false)
+    disk.release(true)
+    expect((await Promise.all(syncs)).map(({ errorCode }) => errorCode)).toEqual([0, 0])
+    await broker.close()
+  })
+
+  it('makes no request wait for what a timer or a failed request wrote', async () => {
+    const { broker, client, connect, disk, topicId } = await start()
+    const failing = connect()
+    // The first partition takes its batch, the second is none, so that the connection is closed.
+    failing.send(
+      requestFrame(apis.produce, 13, 1, {
+        acks: 0,
+        timeoutMs: 0,
+        topicData: [{ topicId, partitionData: [0, 1].map((index) => ({ index, records: aBatch(1) })) }],
+      }),
+    )
+    expect(failing.isClosed).toBe(true)
+    expect(await isAnswered(client.request(apis.listOffsets, 5, { replicaId: -1, topics: [] }))).toBe(true)
+    disk.release(true)
+    await broker.close()
+  })
+
+  it('closes when the syncs that run have ended, with everything in its place', async () => {
+    const { broker, client, disk, topicId } = await start()
+    const written = produce(client, topicId).catch(() => 'closed')
+    await settled()
+    const closed = broker.close()
+    expect(await isAnswered(closed)).toBe(false)
+    disk.release(true)
+    await closed
+    expect(await written).toBe('closed')
+    const after = await startTestBroker({ disk, settings: { 'acks.after': 'fsync' } })
+    expect(await highWatermark(after.connect(), topicId)).toBe(1)
+    await after.broker.close()
   })
 
   it('acknowledges nothing after a sync that failed, and tries no second one', async () => {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { apis } from '@millrace/protocol'
 import { Kafka, logLevel } from 'kafkajs'
@@ -96,6 +96,16 @@ describe('a broker inside the process', () => {
     await Promise.all([broker.close(), broker.close()])
   })
 
+  const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
+  it.runIf(hasIpv6)('is reached by IPv6 when it listens there', async () => {
+    await using broker = await Broker.start({ host: '::1' })
+    expect(broker.bootstrap).toBe(`[::1]:${broker.port}`)
+    await using everywhere = await Broker.start({ settings: { listeners: 'PLAINTEXT://:0' } })
+    expect(everywhere.bootstrap).toBe(`127.0.0.1:${everywhere.port}`)
+    await everywhere.createTopic('t')
+    await send(everywhere, 't', ['x'])
+  })
+
   it('says why a topic was not created', async () => {
     await using broker = await Broker.start()
     await broker.createTopic('t')
@@ -160,6 +170,16 @@ describe('waitForLag', () => {
     await expect(unknown).rejects.toMatchObject({ code: 'TIMEOUT' })
     client.close()
     await broker.close()
+    expect(clock.timerCount).toBe(0)
+  })
+})
+
+describe('a broker that is closed', () => {
+  it('ends the waits for a lag', async () => {
+    const { broker, clock } = await startTestBroker()
+    const outcome = broker.waitForLag('g', 0).catch((error: unknown) => error)
+    await broker.close()
+    expect(await outcome).toMatchObject({ code: 'CLOSED' })
     expect(clock.timerCount).toBe(0)
   })
 })

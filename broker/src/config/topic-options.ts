@@ -5,26 +5,15 @@ export const topicOptions: readonly Option[] = [
   list('cleanup.policy', 'delete', 'What happens to old segments: delete, compact, or both.', {
     oneOf: ['compact', 'delete'],
   }),
-  long('retention.ms', 604800000, 'How long records are kept; -1 for ever.', {
-    min: -1,
-    missing: 'retention',
-    isHarmless: true,
-  }),
-  long('retention.bytes', -1, 'Size of a partition above which its oldest segments go; -1 for any size.', {
-    missing: 'retention',
-    isHarmless: true,
-  }),
+  long('retention.ms', 604800000, 'How long records are kept; -1 for ever.', { min: -1 }),
+  long('retention.bytes', -1, 'Size of a partition above which its oldest segments go; -1 for any size.'),
   int('segment.bytes', 1073741824, 'Size at which a partition starts a new segment file.', { min: 1048576 }),
   int('internal.segment.bytes', null, 'The same without its lower bound, for tests.', { isInternal: true }),
   long('segment.ms', 604800000, 'Age at which a partition starts a new segment file.', { min: 1 }),
   long('segment.jitter.ms', 0, 'Random part taken off the age, so that segments do not all roll at once.', { min: 0 }),
   int('segment.index.bytes', 10485760, 'Largest offset index; a full one starts a new segment.', { min: 4 }),
   int('index.interval.bytes', 4096, 'Bytes between two entries of the offset index.', { min: 0 }),
-  long('file.delete.delay.ms', 60000, 'How long the file of a deleted segment stays.', {
-    min: 0,
-    missing: 'retention',
-    isHarmless: true,
-  }),
+  long('file.delete.delay.ms', 60000, 'How long the file of a deleted segment stays.', { min: 0 }),
   boolean('preallocate', false, 'Whether a new segment file gets its full size at once.'),
   int('max.message.bytes', 1048588, 'Largest record batch, compressed, with its header.', { min: 0 }),
   string(
@@ -51,24 +40,12 @@ export const topicOptions: readonly Option[] = [
   double('min.cleanable.dirty.ratio', 0.5, 'Share of a log that must be uncompacted before it is compacted.', {
     min: 0,
     max: 1,
-    missing: 'compaction',
-    isHarmless: true,
   }),
-  long('min.compaction.lag.ms', 0, 'Age below which a record is not compacted.', {
-    min: 0,
-    missing: 'compaction',
-    isHarmless: true,
-  }),
+  long('min.compaction.lag.ms', 0, 'Age below which a record is not compacted.', { min: 0 }),
   long('max.compaction.lag.ms', '9223372036854775807', 'Age at which a record is compacted whatever the ratio.', {
     min: 1,
-    missing: 'compaction',
-    isHarmless: true,
   }),
-  long('delete.retention.ms', 86400000, 'How long a tombstone stays after a compaction.', {
-    min: 0,
-    missing: 'compaction',
-    isHarmless: true,
-  }),
+  long('delete.retention.ms', 86400000, 'How long a tombstone stays after a compaction.', { min: 0 }),
   long('flush.messages', '9223372036854775807', 'Records after which a partition is synced to disk.', {
     min: 1,
     missing: 'syncing to disk',

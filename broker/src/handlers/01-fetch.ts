@@ -1,4 +1,5 @@
 import { apis, codec, ErrorCode, ZERO_UUID, type RequestOf, type Writer } from '@millrace/protocol'
+import { UNKNOWN_EPOCH } from '../log/leader-epochs.ts'
 import {
   EPOCH_INITIAL,
   EPOCH_SESSIONLESS,
@@ -30,11 +31,11 @@ interface PartitionAnswer {
   readonly records: Buffer
 }
 
-/** The partitions of one fetch, and the session that they belong to, if any. */
+/** What one fetch is about: the partitions of a session, or without one those that it names. */
 interface FetchPlan {
   readonly session: FetchSession | null
   readonly isIncremental: boolean
-  readonly partitions: Iterable<FetchedPartition>
+  readonly named: readonly FetchedPartition[]
 }
 
 /**
@@ -70,12 +71,11 @@ function planOf(request: FetchRequest, context: RequestContext): FetchPlan | num
     if (request.sessionId !== SESSION_ID_NONE) fetchSessions.remove(request.sessionId)
     const asked = askedPartitions(request, context)
     if (context.apiVersion < 7 || request.sessionEpoch === EPOCH_SESSIONLESS || asked.length === 0) {
-      return { session: null, isIncremental: false, partitions: asked }
+      return { session: null, isIncremental: false, named: asked }
     }
     const session = fetchSessions.tryCreate(usesTopicIds, asked.length)
-    if (session === null) return { session: null, isIncremental: false, partitions: asked }
-    for (const partition of asked) session.partitions.set(sessionKey(partition), partition)
-    return { session, isIncremental: false, partitions: asked }
+    if (session !== null) for (const partition of asked) session.partitions.set(sessionKey(partition), partition)
+    return { session, isIncremental: false, named: asked }
   }
   const session = fetchSessions.get(request.sessionId)
   if (session === undefined) return ErrorCode.fetchSessionIdNotFound
@@ -85,9 +85,13 @@ function planOf(request: FetchRequest, context: RequestContext): FetchPlan | num
   session.epoch = FetchSession.nextEpoch(session.epoch)
   if (session.partitions.size === 0) {
     fetchSessions.remove(session.id)
-    return { session: null, isIncremental: false, partitions: [] }
+    return { session: null, isIncremental: false, named: [] }
   }
-  return { session, isIncremental: true, partitions: session.partitions.values() }
+  return { session, isIncremental: true, named: [] }
+}
+
+function partitionsOf({ session, named }: FetchPlan): Iterable<FetchedPartition> {
+  return session === null ? named : session.partitions.values()
 }
 
 function askedPartitions(request: FetchRequest, context: RequestContext): FetchedPartition[] {
@@ -151,8 +155,7 @@ function readAll(plan: FetchPlan, request: FetchRequest, context: RequestContext
   const answers: PartitionAnswer[] = []
   let bytesLeft = Math.min(request.maxBytes, context.services.config.int('fetch.max.bytes'))
   let hasRecords = false
-  const partitions = plan.session === null ? plan.partitions : plan.session.partitions.values()
-  for (const asked of partitions) {
+  for (const asked of partitionsOf(plan)) {
     const answer = readOne(asked, request, context, bytesLeft, !hasRecords)
     if (answer.records.length > 0) {
       hasRecords = true
@@ -174,7 +177,7 @@ function readOne(
   if (typeof partition === 'number') return failed(asked, partition)
   const { offsets } = partition
   const diverging = divergence(partition, asked)
-  if (diverging === 'unknown') return failed(asked, ErrorCode.offsetOutOfRange)
+  if (diverging === 'unknown' || asked.fetchOffset < offsets.logStart) return failed(asked, ErrorCode.offsetOutOfRange)
   const answer = {
     asked,
     errorCode: ErrorCode.none,
@@ -183,8 +186,7 @@ function readOne(
     logStartOffset: offsets.logStart,
   }
   if (diverging !== null) return { ...answer, divergingEpoch: diverging, records: NO_RECORDS }
-  if (asked.fetchOffset < offsets.logStart || asked.fetchOffset > offsets.end)
-    return failed(asked, ErrorCode.offsetOutOfRange)
+  if (asked.fetchOffset > offsets.end) return failed(asked, ErrorCode.offsetOutOfRange)
   if (context.apiVersion < ZSTD_FROM && partition.log.config.compressionType === 'zstd') {
     return failed(asked, ErrorCode.unsupportedCompressionType)
   }
@@ -192,6 +194,7 @@ function readOne(
     maxOffset: request.isolationLevel === READ_COMMITTED ? offsets.lastStable : offsets.highWatermark,
     atLeastOneBatch,
   })
+  if (typeof records === 'number') return failed(asked, records)
   return { ...answer, divergingEpoch: null, records }
 }
 
@@ -219,7 +222,7 @@ function divergence(
 ): { epoch: number; endOffset: number } | null | 'unknown' {
   if (asked.lastFetchedEpoch < 0) return null
   const found = partition.log.leaderEpochs.endOffsetFor(asked.lastFetchedEpoch, partition.offsets.end)
-  if (found === null || found.epoch === -1) return 'unknown'
+  if (found.epoch === UNKNOWN_EPOCH) return 'unknown'
   return found.epoch < asked.lastFetchedEpoch || found.endOffset < asked.fetchOffset ? found : null
 }
 
@@ -256,7 +259,7 @@ function waitForMore(
 ): Promise<boolean> {
   const { clock, partitions } = context.services
   const watches: Partition[] = []
-  for (const asked of plan.session === null ? plan.partitions : plan.session.partitions.values()) {
+  for (const asked of partitionsOf(plan)) {
     const partition = partitions.get(asked.topic, asked.partition)
     if (partition !== undefined) watches.push(partition)
   }

@@ -1,4 +1,5 @@
 import { apis, ErrorCode } from '@millrace/protocol'
+import type { RecordPosition } from '../log/partition-log.ts'
 import type { Partition } from '../partition/partition.ts'
 import { handler, type RequestContext } from './handler.ts'
 
@@ -64,16 +65,17 @@ function find(
   isolationLevel: number,
   context: RequestContext,
 ): Found {
-  const partition = context.services.partitions.get(topic, asked.partitionIndex)
-  if (partition === undefined) return { ...NOTHING, errorCode: ErrorCode.unknownTopicOrPartition }
-  if (partition.isOffline) return { ...NOTHING, errorCode: ErrorCode.kafkaStorageError }
-  const epochError = partition.checkLeaderEpoch(asked.currentLeaderEpoch)
-  if (epochError !== ErrorCode.none) return { ...NOTHING, errorCode: epochError }
+  const failure = (errorCode: number): Found => ({ ...NOTHING, errorCode })
   if (asked.timestamp < 0) {
     const from = SPECIAL_FROM.get(asked.timestamp)
-    if (from === undefined || context.apiVersion < from) return { ...NOTHING, errorCode: ErrorCode.unsupportedVersion }
+    if (from === undefined || context.apiVersion < from) return failure(ErrorCode.unsupportedVersion)
   }
-  const { offsets, log } = partition
+  const partition = context.services.partitions.get(topic, asked.partitionIndex)
+  if (partition === undefined) return failure(ErrorCode.unknownTopicOrPartition)
+  if (partition.isOffline) return failure(ErrorCode.kafkaStorageError)
+  const epochError = partition.checkLeaderEpoch(asked.currentLeaderEpoch)
+  if (epochError !== ErrorCode.none) return failure(epochError)
+  const { offsets } = partition
   const readableEnd = isolationLevel === READ_COMMITTED ? offsets.lastStable : offsets.highWatermark
   switch (asked.timestamp) {
     case LATEST:
@@ -86,16 +88,15 @@ function find(
       // Nothing is tiered, so there is no such offset.
       return NOTHING
     case MAX_TIMESTAMP:
-      return below(readableEnd, log.offsetOfMaxTimestamp())
+      return below(readableEnd, partition.offsetOfMaxTimestamp())
     default:
-      return below(readableEnd, log.offsetForTimestamp(asked.timestamp))
+      return below(readableEnd, partition.offsetForTimestamp(asked.timestamp))
   }
 }
 
-function below(
-  readableEnd: number,
-  found: { readonly offset: number; readonly timestampMs: number; readonly leaderEpoch: number } | null,
-): Found {
+/** A record that was looked for, if it may be read; or the error of the search. */
+function below(readableEnd: number, found: RecordPosition | null | number): Found {
+  if (typeof found === 'number') return { ...NOTHING, errorCode: found }
   if (found === null || found.offset >= readableEnd) return NOTHING
   return {
     errorCode: ErrorCode.none,
@@ -106,5 +107,5 @@ function below(
 }
 
 function earliestEpoch(partition: Partition): number {
-  return partition.log.leaderEpochs.epochAt(partition.offsets.logStart) ?? -1
+  return partition.log.leaderEpochs.epochAt(partition.offsets.logStart)
 }

@@ -1,4 +1,5 @@
 import { apis, ErrorCode } from '@millrace/protocol'
+import { StorageError } from '../base/errors.ts'
 import { isInternalTopic } from '../metadata/topic-names.ts'
 import { handler, type RequestContext } from './handler.ts'
 
@@ -36,6 +37,12 @@ function deleteBefore(
   if (!partition.log.config.isDeleted) return failure(ErrorCode.policyViolation)
   const target = offset === HIGH_WATERMARK ? partition.offsets.highWatermark : offset
   if (target < 0 || target > partition.offsets.highWatermark) return failure(ErrorCode.offsetOutOfRange)
-  partition.deleteRecordsBefore(target)
+  try {
+    partition.deleteRecordsBefore(target)
+  } catch (cause) {
+    if (!(cause instanceof StorageError)) throw cause
+    context.services.logger.error('records not deleted', { topic, partition: index, error: cause.message })
+    return failure(ErrorCode.kafkaStorageError)
+  }
   return { lowWatermark: partition.offsets.logStart, errorCode: ErrorCode.none }
 }

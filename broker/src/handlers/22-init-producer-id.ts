@@ -10,7 +10,9 @@ const NO_PRODUCER = { producerId: -1, producerEpoch: -1, throttleTimeMs: 0 }
 export const initProducerId = handler({
   api: apis.initProducerId,
   handle(request, context) {
-    if (request.transactionalId === '') return { ...NO_PRODUCER, errorCode: ErrorCode.invalidRequest }
+    // A producer that has an id has an epoch as well.
+    const isHalf = (request.producerId === -1) !== (request.producerEpoch === -1)
+    if (request.transactionalId === '' || isHalf) return { ...NO_PRODUCER, errorCode: ErrorCode.invalidRequest }
     if (request.transactionalId !== null) return { ...NO_PRODUCER, errorCode: ErrorCode.coordinatorNotAvailable }
     return {
       errorCode: ErrorCode.none,

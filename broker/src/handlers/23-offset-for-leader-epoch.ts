@@ -29,7 +29,6 @@ function endOf(
   if (partition.isOffline) return failure(ErrorCode.kafkaStorageError)
   const epochError = partition.checkLeaderEpoch(asked.currentLeaderEpoch)
   if (epochError !== ErrorCode.none) return failure(epochError)
-  const found = partition.log.leaderEpochs.endOffsetFor(asked.leaderEpoch, partition.offsets.end)
-  if (found === null) return failure(ErrorCode.none)
-  return { errorCode: ErrorCode.none, leaderEpoch: found.epoch, endOffset: found.endOffset }
+  const { epoch, endOffset } = partition.log.leaderEpochs.endOffsetFor(asked.leaderEpoch, partition.offsets.end)
+  return { errorCode: ErrorCode.none, leaderEpoch: epoch, endOffset }
 }

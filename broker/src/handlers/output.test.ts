@@ -46,6 +46,20 @@ describe('Output', () => {
     expect(frames(output.take())).toEqual([Buffer.from([0, 0, 0, 1])])
   })
 
+  it('gives the room of a large response away with it', () => {
+    const output = new Output()
+    const before = output.writer
+    output.beginResponse(1, false)
+    output.writer.raw(Buffer.alloc(200_000, 7))
+    output.endFrame()
+    const parts = output.take()
+    expect(frames(parts)[0]!.equals(Buffer.concat([Buffer.from([0, 0, 0, 1]), Buffer.alloc(200_000, 7)]))).toBe(true)
+    expect(output.writer).not.toBe(before)
+    output.beginResponse(2, false)
+    output.endFrame()
+    expect(frames(output.take())).toEqual([Buffer.from([0, 0, 0, 2])])
+  })
+
   it('hands out bytes that later frames do not change', () => {
     const output = new Output()
     output.beginResponse(1, false)

@@ -3,13 +3,16 @@ import { Writer } from '@millrace/protocol'
 
 // Below this a copy costs less than another element in the gathered write.
 const COPY_BYTES_MAX = 4096
+const WRITER_BYTES = 1024
+/** A writer that grew beyond this is given away with its response, so that no connection keeps the room of its largest. */
+const WRITER_BYTES_MAX = 64 * 1024
 
 /**
  * The responses that one connection has ready, in order. Small fields are written to a buffer that is used again and
  * again; stored records go out as they are, between them. `take` gives everything as buffers for one gathered write.
  */
 export class Output {
-  readonly writer = new Writer(1024)
+  #writer = new Writer(WRITER_BYTES)
   #parts: Buffer[] = []
   #partsBytes = 0
   /** Where the size of the frame being written stands: the part it is in, or the writer when that is not taken yet. */
@@ -18,8 +21,22 @@ export class Output {
   #frameStart = 0
   #isInFrame = false
 
+  /** Asked for anew after `take`. */
+  get writer(): Writer {
+    return this.#writer
+  }
+
   get isEmpty(): boolean {
-    return this.#parts.length === 0 && this.writer.at === 0
+    return this.#parts.length === 0 && this.#writer.at === 0
+  }
+
+  get sizeBytes(): number {
+    return this.#partsBytes + this.#writer.at
+  }
+
+  /** Whether a response was begun and not ended. */
+  get isInFrame(): boolean {
+    return this.#isInFrame
   }
 
   /** Begins a response: its size, filled in at the end, and the response header, which has tags when flexible. */
@@ -27,17 +44,17 @@ export class Output {
     assert(!this.#isInFrame, 'frames are not nested')
     this.#isInFrame = true
     this.#sizePart = this.#parts.length
-    this.#sizeAt = this.writer.at
-    this.#frameStart = this.#partsBytes + this.writer.at
-    this.writer.int32(0)
-    this.writer.int32(correlationId)
-    if (isFlexible) this.writer.uvarint(0)
+    this.#sizeAt = this.#writer.at
+    this.#frameStart = this.sizeBytes
+    this.#writer.int32(0)
+    this.#writer.int32(correlationId)
+    if (isFlexible) this.#writer.uvarint(0)
   }
 
   /** Puts stored bytes into the frame; they must not change until the peer has them. */
   stored(bytes: Buffer): void {
     if (bytes.length <= COPY_BYTES_MAX) {
-      this.writer.raw(bytes)
+      this.#writer.raw(bytes)
       return
     }
     this.#takeWritten()
@@ -48,9 +65,9 @@ export class Output {
   endFrame(): void {
     assert(this.#isInFrame)
     this.#isInFrame = false
-    const sizeBytes = this.#partsBytes + this.writer.at - this.#frameStart - 4
+    const sizeBytes = this.sizeBytes - this.#frameStart - 4
     const part = this.#parts[this.#sizePart]
-    if (part === undefined) this.writer.setInt32(this.#sizeAt, sizeBytes)
+    if (part === undefined) this.#writer.setInt32(this.#sizeAt, sizeBytes)
     else part.writeInt32BE(sizeBytes, this.#sizeAt)
   }
 
@@ -59,12 +76,17 @@ export class Output {
     assert(this.#isInFrame)
     assert(this.#sizePart === this.#parts.length, 'nothing stored was put into a frame that is dropped')
     this.#isInFrame = false
-    this.writer.at = this.#sizeAt
+    this.#writer.at = this.#sizeAt
   }
 
   take(): readonly Buffer[] {
     assert(!this.#isInFrame)
-    this.#takeWritten()
+    if (this.#writer.at > WRITER_BYTES_MAX) {
+      this.#parts.push(this.#writer.take())
+      this.#writer = new Writer(WRITER_BYTES)
+    } else {
+      this.#takeWritten()
+    }
     const parts = this.#parts
     this.#parts = []
     this.#partsBytes = 0
@@ -72,9 +94,9 @@ export class Output {
   }
 
   #takeWritten(): void {
-    if (this.writer.at === 0) return
-    const written = Buffer.from(this.writer.take())
-    this.writer.reset()
+    if (this.#writer.at === 0) return
+    const written = Buffer.from(this.#writer.take())
+    this.#writer.reset()
     this.#parts.push(written)
     this.#partsBytes += written.length
   }

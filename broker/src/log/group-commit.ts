@@ -6,6 +6,12 @@ interface Waiting {
   readonly done: (isDurable: boolean) => void
 }
 
+export interface GroupCommitListener {
+  /** All up to `endOffset` is durable, and of that `sizeBytes` since the last call. */
+  durable(endOffset: number, sizeBytes: number): void
+  failed(error: unknown): void
+}
+
 /**
  * Makes what is appended to one log durable, many appends at a time: one sync is in flight, and everything appended
  * before it started is durable when it ends. What came meanwhile waits for the next, which starts at once.
@@ -15,35 +21,38 @@ interface Waiting {
  */
 export class GroupCommit {
   readonly log: PartitionLog
-  readonly #onDurable: (endOffset: number) => void
-  readonly #onFailed: (error: unknown) => void
+  readonly #listener: GroupCommitListener
+  /** Where this is noted while something of the log is not durable. */
+  readonly #behind: Set<GroupCommit>
   readonly #waiting: Waiting[] = []
   #durableEnd: number
+  /** Appended since the last sync began. */
+  #unsyncedBytes = 0
   #isScheduled = false
   #isSyncing = false
+  #isStopped = false
   #hasFailed = false
 
-  constructor(
-    log: PartitionLog,
-    on: { readonly durable: (endOffset: number) => void; readonly failed: (error: unknown) => void },
-  ) {
+  constructor(log: PartitionLog, listener: GroupCommitListener, behind: Set<GroupCommit>) {
     this.log = log
-    this.#durableEnd = log.endOffset
-    this.#onDurable = on.durable
-    this.#onFailed = on.failed
+    this.#listener = listener
+    this.#behind = behind
+    // What a crash left in the log may be in the system's memory alone still.
+    this.#durableEnd = log.recoveryPoint
+    if (this.isBehind) this.appended(0)
   }
 
-  get durableEnd(): number {
-    return this.#durableEnd
+  /** Whether something of the log is not durable and will be. */
+  get isBehind(): boolean {
+    return !this.#isStopped && this.#durableEnd < this.log.endOffset
   }
 
-  get hasFailed(): boolean {
-    return this.#hasFailed
-  }
-
-  /** Something was appended. The sync starts when the running turn of the event loop is over, so that it covers all of it. */
-  appended(): void {
-    if (this.#isScheduled || this.#isSyncing || this.#hasFailed) return
+  /** Something was appended. The sync starts when the callback that runs is over, so that it covers all of it. */
+  appended(sizeBytes: number): void {
+    if (this.#isStopped) return
+    this.#unsyncedBytes += sizeBytes
+    this.#behind.add(this)
+    if (this.#isScheduled || this.#isSyncing) return
     this.#isScheduled = true
     queueMicrotask(() => {
       this.#isScheduled = false
@@ -53,42 +62,52 @@ export class GroupCommit {
 
   /** Calls back once everything below `endOffset` is durable, or with false when it never will be. */
   whenDurable(endOffset: number, done: (isDurable: boolean) => void): void {
-    if (this.#hasFailed) done(false)
+    if (this.#isStopped) done(!this.#hasFailed)
     else if (endOffset <= this.#durableEnd) done(true)
     else this.#waiting.push({ endOffset, done })
   }
 
-  /** The log is gone: nobody waits for it any more. */
+  /** The log is taken away: what it held is as it was to be, and nobody waits for it any more. */
   stop(): void {
+    this.#isStopped = true
+    this.#behind.delete(this)
+    for (const { done } of this.#waiting.splice(0)) done(!this.#hasFailed)
+  }
+
+  /** The log failed: what was not durable never will be. */
+  fail(): void {
     this.#hasFailed = true
-    for (const { done } of this.#waiting.splice(0)) done(false)
+    this.stop()
   }
 
   #sync(): void {
-    if (this.#isSyncing || this.#hasFailed || this.log.isClosed) return
+    if (this.#isSyncing || this.#isStopped || this.log.isClosed) return
     const end = this.log.endOffset
     if (end <= this.#durableEnd) return
+    const sizeBytes = this.#unsyncedBytes
+    this.#unsyncedBytes = 0
     this.#isSyncing = true
     this.log.flush().then(
       () => {
         this.#isSyncing = false
-        if (this.#hasFailed) return
-        this.#durable(end)
+        if (this.#isStopped) return
+        this.#durable(end, sizeBytes)
         this.#sync()
       },
       (error: unknown) => {
         this.#isSyncing = false
-        if (this.#hasFailed) return
-        this.stop()
-        this.#onFailed(error)
+        if (this.#isStopped) return
+        this.fail()
+        this.#listener.failed(error)
       },
     )
   }
 
-  #durable(end: number): void {
+  #durable(end: number, sizeBytes: number): void {
     assert(end >= this.#durableEnd, 'what is durable stays durable')
     this.#durableEnd = end
-    this.#onDurable(end)
+    if (!this.isBehind) this.#behind.delete(this)
+    this.#listener.durable(end, sizeBytes)
     let count = 0
     while (count < this.#waiting.length && this.#waiting[count]!.endOffset <= end) count += 1
     for (const { done } of this.#waiting.splice(0, count)) done(true)

@@ -3,12 +3,21 @@ import type { Logger } from '../base/logger.ts'
 import { BatchCursor } from './batch-cursor.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import type { LogConfig } from './log-config.ts'
-import { CUT_SUFFIX, LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, offsetOfFile } from './log-files.ts'
-import { LogSegment } from './log-segment.ts'
+import {
+  CUT_SUFFIX,
+  DELETED_SUFFIX,
+  LOG_SUFFIX,
+  OFFSET_INDEX_SUFFIX,
+  TIME_INDEX_SUFFIX,
+  fileName,
+  offsetOfFile,
+} from './log-files.ts'
+import { FILE_SUFFIXES, LogSegment } from './log-segment.ts'
 import { recoverSegment } from './recover-segment.ts'
+import { finishSwapNow } from './segment-swap.ts'
 
 /** What a change of several files that did not come to its end leaves behind; all of it can go. */
-const DRAFT_SUFFIXES = ['.tmp', '.cleaned', '.deleted']
+const DRAFT_SUFFIXES = ['.tmp', DELETED_SUFFIX]
 const COPY_BYTES = 1024 * 1024
 const HEADER_WINDOW_BYTES = 4096
 
@@ -40,7 +49,9 @@ export interface LoadedSegments {
  */
 export function loadSegments(options: LoadOptions): LoadedSegments {
   const { disk, directory, config, logger, nowMs } = options
+  finishSwapNow(disk, directory)
   const bases = tidy(disk, directory)
+  dropBelow(options.logStartOffset, bases, disk, directory)
   const segments: LogSegment[] = []
   let endOffset = options.logStartOffset
   let recoveredFrom = Infinity
@@ -129,6 +140,17 @@ function tidy(disk: Disk, directory: string): number[] {
     if (base !== null && !known.has(base)) disk.remove(`${directory}/${name}`)
   }
   return bases
+}
+
+/**
+ * Removes the segments that end at or before the start of the log. Retention writes down the start before it renames
+ * anything, so what it did not come to must not stay: with a gap behind it, it would be taken for the log's good part.
+ */
+function dropBelow(logStartOffset: number, bases: number[], disk: Disk, directory: string): void {
+  while (bases.length > 1 && bases[1]! <= logStartOffset) {
+    const base = bases.shift()!
+    for (const kind of FILE_SUFFIXES) disk.remove(`${directory}/${fileName(base, kind)}`)
+  }
 }
 
 /** Whether the indexes can be those of the segment as it was closed. */

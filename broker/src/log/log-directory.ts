@@ -9,12 +9,14 @@ import type { LogConfig } from './log-config.ts'
 import { readMetaProperties, writeMetaProperties } from './meta-properties.ts'
 import { PartitionLog } from './partition-log.ts'
 import { readTopicId } from './partition-metadata.ts'
+import { finishSwap } from './segment-swap.ts'
 
 const LOCK_FILE = '.lock'
 const CLEAN_SHUTDOWN_FILE = '.kafka_cleanshutdown'
 const RECOVERY_POINTS_FILE = 'recovery-point-offset-checkpoint'
 const LOG_STARTS_FILE = 'log-start-offset-checkpoint'
 const HIGH_WATERMARKS_FILE = 'replication-offset-checkpoint'
+const CLEANED_OFFSETS_FILE = 'cleaner-offset-checkpoint'
 const DELETED_SUFFIX = '-delete'
 const STRAY_SUFFIX = '-stray'
 const NAME_BYTES_MAX = 255
@@ -54,6 +56,7 @@ export class LogDirectory {
   readonly #logs = new Map<string, PartitionLog>()
   readonly #recoveryPoints: Map<string, number>
   readonly #logStartOffsets: Map<string, number>
+  readonly #cleanedOffsets: Map<string, number>
   /** Directories that are renamed and not removed yet. */
   readonly #doomed: string[] = []
   #removal: Timer | null = null
@@ -85,7 +88,12 @@ export class LogDirectory {
       // It must be gone for good before the first write, or a crash would look like an orderly end.
       disk.remove(marker)
       await disk.syncDirectory(path)
-      if (!isCleanShutdown) logger.warn('the data directory was not closed in order, its logs are recovered', { path })
+      if (!isCleanShutdown) {
+        logger.warn('the data directory was not closed in order, its logs are recovered', { path })
+        for (const name of disk.list(path)) {
+          if (parseDirectoryName(name) !== null) await finishSwap(disk, `${path}/${name}`)
+        }
+      }
       return new LogDirectory(options, lock, properties, isCleanShutdown)
     } catch (cause) {
       lock.release()
@@ -109,6 +117,7 @@ export class LogDirectory {
     this.isCleanShutdown = isCleanShutdown
     this.#recoveryPoints = readOffsets(this.#disk, `${this.path}/${RECOVERY_POINTS_FILE}`)
     this.#logStartOffsets = readOffsets(this.#disk, `${this.path}/${LOG_STARTS_FILE}`)
+    this.#cleanedOffsets = readOffsets(this.#disk, `${this.path}/${CLEANED_OFFSETS_FILE}`)
     for (const name of this.#disk.list(this.path)) {
       if (name.endsWith(DELETED_SUFFIX)) this.#doomed.push(`${this.path}/${name}`)
     }
@@ -154,6 +163,7 @@ export class LogDirectory {
       isCleanShutdown: this.isCleanShutdown,
       recoveryPoint,
       logStartOffset,
+      cleanedTo: isOther ? null : (this.#cleanedOffsets.get(name) ?? null),
       producerIdExpirationMs: this.#options.producerIdExpirationMs,
     })
     this.#logs.set(name, log)
@@ -167,6 +177,7 @@ export class LogDirectory {
     this.#logs.delete(name)
     this.#recoveryPoints.delete(name)
     this.#logStartOffsets.delete(name)
+    this.#cleanedOffsets.delete(name)
     if (!this.#disk.exists(`${this.path}/${name}`)) return
     this.#doomed.push(this.#setAside(topicPartition, DELETED_SUFFIX))
     this.#removeSoon()
@@ -200,6 +211,13 @@ export class LogDirectory {
       }
     })
     return this.#checkpoints
+  }
+
+  /** Writes down, durably, where logs start, up to where they are compacted and how far recovery would have to go back. */
+  saveOffsets(): Promise<void> {
+    const saved = this.#checkpoints.then(() => (this.#closing === null ? this.#writeCheckpoints() : undefined))
+    this.#checkpoints = saved.catch(() => undefined)
+    return saved
   }
 
   /**
@@ -237,16 +255,21 @@ export class LogDirectory {
     const recoveryPoints: string[] = []
     const logStarts: string[] = []
     const ends: string[] = []
-    for (const { topicPartition, recoveryPoint, logStartOffset, endOffset } of this.#logs.values()) {
+    const cleaned: string[] = []
+    for (const { topicPartition, recoveryPoint, logStartOffset, endOffset, cleanedTo } of this.#logs.values()) {
       const name = `${topicPartition.topic} ${topicPartition.partition}`
       recoveryPoints.push(`${name} ${recoveryPoint}`)
       if (logStartOffset > 0) logStarts.push(`${name} ${logStartOffset}`)
       // Of a partition without replicas the high watermark is its end.
       ends.push(`${name} ${endOffset}`)
+      if (cleanedTo !== null) cleaned.push(`${name} ${cleanedTo}`)
     }
     await this.#writeIfChanged(RECOVERY_POINTS_FILE, recoveryPoints)
     await this.#writeIfChanged(LOG_STARTS_FILE, logStarts)
     await this.#writeIfChanged(HIGH_WATERMARKS_FILE, ends)
+    if (cleaned.length > 0 || this.#checkpointTexts.has(CLEANED_OFFSETS_FILE)) {
+      await this.#writeIfChanged(CLEANED_OFFSETS_FILE, cleaned)
+    }
   }
 
   async #writeIfChanged(name: string, lines: readonly string[]): Promise<void> {

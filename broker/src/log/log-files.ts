@@ -4,6 +4,10 @@ export const LOG_SUFFIX = '.log'
 export const OFFSET_INDEX_SUFFIX = '.index'
 export const TIME_INDEX_SUFFIX = '.timeindex'
 export const PRODUCER_SNAPSHOT_SUFFIX = '.snapshot'
+/** Behind the names of a segment's files: compaction's draft, what takes the place of others, what is to be removed. */
+export const CLEANED_SUFFIX = '.cleaned'
+export const SWAP_SUFFIX = '.swap'
+export const DELETED_SUFFIX = '.deleted'
 /** What recovery cut off a log; read by nobody but a person. */
 export const CUT_SUFFIX = '.cut'
 export const LEADER_EPOCHS_FILE = 'leader-epoch-checkpoint'

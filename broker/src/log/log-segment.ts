@@ -18,6 +18,9 @@ import { OffsetIndex } from './offset-index.ts'
 import { TimeIndex } from './time-index.ts'
 
 const SCAN_WINDOW_BYTES = 4096
+const INDEX_SUFFIXES = [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX]
+/** What the names of a segment's files end in, the log first. */
+export const FILE_SUFFIXES: readonly string[] = [LOG_SUFFIX, ...INDEX_SUFFIXES]
 const NOTHING = Buffer.alloc(0)
 
 /** The search for a batch's position uses one window for all segments: it is synchronous and leaves nothing in it. */
@@ -41,15 +44,18 @@ export interface SegmentReadOptions {
  */
 export class LogSegment {
   readonly baseOffset: number
-  readonly path: string
-  readonly offsetIndex: OffsetIndex
-  readonly timeIndex: TimeIndex
   /** Whether both index files were there when the segment was opened. */
   readonly hadIndexes: boolean
   readonly #disk: Disk
   readonly #directory: string
-  readonly #file: DiskFile
+  /** What its three files have behind their names while they are no part of the log: `.cleaned`, `.swap`, `.deleted`. */
+  #suffix: string
+  #file: DiskFile
+  #offsetIndex: OffsetIndex
+  #timeIndex: TimeIndex
   readonly #createdMs: number
+  /** When it was last appended to, by the wall clock, or opened: the age of records without timestamps. */
+  lastWriteMs: number
   /** Bytes of whole batches. The file is longer only after a write that failed and could not be taken back. */
   #sizeBytes: number
   #bytesSinceIndexEntry: number
@@ -64,37 +70,64 @@ export class LogSegment {
   /** Whether the log file changed since the last sync began. */
   #isUnsynced = false
   #isClosed = false
+  /** Readers that go on over more than one turn of the event loop. */
+  #readerCount = 0
 
-  private constructor(disk: Disk, directory: string, baseOffset: number, nowMs: number, create: boolean) {
+  private constructor(
+    disk: Disk,
+    directory: string,
+    baseOffset: number,
+    nowMs: number,
+    options: { readonly create: boolean; readonly suffix: string },
+  ) {
     this.baseOffset = baseOffset
-    this.path = `${directory}/${fileName(baseOffset, LOG_SUFFIX)}`
     this.#disk = disk
     this.#directory = directory
+    this.#suffix = options.suffix
     this.#createdMs = nowMs
-    this.#file = disk.open(this.path, { create })
-    this.hadIndexes = [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX].every((suffix) => disk.exists(this.#indexPath(suffix)))
-    this.offsetIndex = new OffsetIndex(baseOffset, disk.open(this.#indexPath(OFFSET_INDEX_SUFFIX), { create: true }))
-    this.timeIndex = new TimeIndex(baseOffset, disk.open(this.#indexPath(TIME_INDEX_SUFFIX), { create: true }))
+    this.lastWriteMs = nowMs
+    this.#file = disk.open(this.path, { create: options.create })
+    this.hadIndexes = INDEX_SUFFIXES.every((suffix) => disk.exists(this.#pathOf(suffix)))
+    this.#offsetIndex = new OffsetIndex(baseOffset, disk.open(this.#pathOf(OFFSET_INDEX_SUFFIX), { create: true }))
+    this.#timeIndex = new TimeIndex(baseOffset, disk.open(this.#pathOf(TIME_INDEX_SUFFIX), { create: true }))
     this.#sizeBytes = this.#file.size
     this.#bytesSinceIndexEntry = this.#sizeBytes - this.offsetIndex.lastPosition
     this.#offsetOfMaxTimestamp = baseOffset
   }
 
-  static create(disk: Disk, directory: string, baseOffset: number, nowMs: number): LogSegment {
-    for (const suffix of [LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX]) {
-      const path = `${directory}/${fileName(baseOffset, suffix)}`
+  /** An empty segment in place of what has its names. With a suffix it is a draft and no part of a log yet. */
+  static create(disk: Disk, directory: string, baseOffset: number, nowMs: number, suffix = ''): LogSegment {
+    for (const kind of FILE_SUFFIXES) {
+      const path = `${directory}/${fileName(baseOffset, kind)}${suffix}`
       if (disk.exists(path)) disk.remove(path)
     }
-    return new LogSegment(disk, directory, baseOffset, nowMs, true)
+    return new LogSegment(disk, directory, baseOffset, nowMs, { create: true, suffix })
   }
 
   /** A segment whose log file is there; missing index files are made and are empty. */
   static open(disk: Disk, directory: string, baseOffset: number, nowMs: number): LogSegment {
-    return new LogSegment(disk, directory, baseOffset, nowMs, false)
+    return new LogSegment(disk, directory, baseOffset, nowMs, { create: false, suffix: '' })
+  }
+
+  get path(): string {
+    return this.#pathOf(LOG_SUFFIX)
   }
 
   get file(): DiskFile {
     return this.#file
+  }
+
+  get offsetIndex(): OffsetIndex {
+    return this.#offsetIndex
+  }
+
+  get timeIndex(): TimeIndex {
+    return this.#timeIndex
+  }
+
+  /** Whether somebody reads it and has not come to the end, so that its files stay. */
+  get isBeingRead(): boolean {
+    return this.#readerCount > 0
   }
 
   get sizeBytes(): number {
@@ -124,6 +157,18 @@ export class LogSegment {
     return this.maxTimestampMs < 0 ? this.baseOffset : this.#offsetOfMaxTimestamp
   }
 
+  /** The youngest record, for retention: by its timestamp, or by the last write where no record has one. */
+  get newestMs(): number {
+    return this.maxTimestampMs >= 0 ? this.maxTimestampMs : this.lastWriteMs
+  }
+
+  /** The largest timestamp of the first batch, by which a segment ages; -1 without one. */
+  get firstTimestampMs(): number {
+    if (this.sizeBytes === 0) return -1
+    this.#firstTimestampMs ??= this.#readFirstTimestamp()
+    return this.#firstTimestampMs
+  }
+
   /** Whether a batch belongs into a new segment. An empty segment takes any. */
   isFullFor(
     batch: { readonly sizeBytes: number; readonly lastOffset: number; readonly maxTimestampMs: number },
@@ -135,10 +180,9 @@ export class LogSegment {
     if (this.sizeBytes > config.segmentBytes - batch.sizeBytes || !this.offsetIndex.holds(batch.lastOffset)) return true
     if (this.offsetIndex.isFull(config.segmentIndexBytes) || this.timeIndex.isFull(config.segmentIndexBytes))
       return true
-    this.#firstTimestampMs ??= this.#readFirstTimestamp()
+    const { firstTimestampMs } = this
     // Records without timestamps are as old as the segment.
-    const waitedMs =
-      this.#firstTimestampMs >= 0 ? batch.maxTimestampMs - this.#firstTimestampMs : nowMs - this.#createdMs
+    const waitedMs = firstTimestampMs >= 0 ? batch.maxTimestampMs - firstTimestampMs : nowMs - this.#createdMs
     return waitedMs > rollAfterMs
   }
 
@@ -166,6 +210,18 @@ export class LogSegment {
     }
     this.#sizeBytes = position + end - start
     this.#noteBatch(lastOffset, timestampMs, position, end - start, indexIntervalBytes)
+  }
+
+  /** Appends bytes [start, end), any number of whole batches in order, with one write: how compaction fills a draft. */
+  appendBatches(bytes: Buffer, start: number, end: number, indexIntervalBytes: number): void {
+    this.#isUnsynced = true
+    this.#file.append(bytes, start, end)
+    for (let at = start; at < end; at += batchSizeAt(bytes, at)) {
+      const position = this.#sizeBytes
+      const sizeBytes = batchSizeAt(bytes, at)
+      this.#sizeBytes = position + sizeBytes
+      this.indexBatch(lastOffsetAt(bytes, at), maxTimestampAt(bytes, at), position, sizeBytes, indexIntervalBytes)
+    }
   }
 
   /** Takes a batch that stands at `position` already into the indexes, in order: how recovery builds them. */
@@ -263,13 +319,21 @@ export class LogSegment {
   /** Every batch from the first that ends at or after `offset`; each is a copy that the caller may keep. */
   *batches(offset: number): Generator<Buffer, void, undefined> {
     let position = this.positionOf(offset)
-    const cursor = new BatchCursor(this.#file, 256 * 1024)
-    while (!this.#isClosed && position < this.sizeBytes) {
-      this.#step(cursor, position)
-      cursor.load()
-      const sizeBytes = batchSizeAt(cursor.buffer, cursor.at)
-      yield Buffer.from(cursor.buffer.subarray(cursor.at, cursor.at + sizeBytes))
-      position += sizeBytes
+    let file = this.#file
+    const cursor = new BatchCursor(file, 256 * 1024)
+    this.#readerCount++
+    try {
+      while (!this.#isClosed && position < this.sizeBytes) {
+        // The files may have got other names since the last batch.
+        if (file !== this.#file) cursor.reset((file = this.#file))
+        this.#step(cursor, position)
+        cursor.load()
+        const sizeBytes = batchSizeAt(cursor.buffer, cursor.at)
+        yield Buffer.from(cursor.buffer.subarray(cursor.at, cursor.at + sizeBytes))
+        position += sizeBytes
+      }
+    } finally {
+      this.#readerCount--
     }
   }
 
@@ -354,13 +418,29 @@ export class LogSegment {
 
   delete(): void {
     this.close()
-    this.#disk.remove(this.path)
-    this.#disk.remove(this.#indexPath(OFFSET_INDEX_SUFFIX))
-    this.#disk.remove(this.#indexPath(TIME_INDEX_SUFFIX))
+    for (const kind of FILE_SUFFIXES) this.#disk.remove(this.#pathOf(kind))
   }
 
-  #indexPath(suffix: string): string {
-    return `${this.#directory}/${fileName(this.baseOffset, suffix)}`
+  /**
+   * Renames the three files, the log first, by whose name a start knows what the others are. The segment is sealed, and
+   * readable as before.
+   */
+  changeSuffix(suffix: string): void {
+    for (const kind of FILE_SUFFIXES) {
+      this.#disk.rename(this.#pathOf(kind), `${this.#directory}/${fileName(this.baseOffset, kind)}${suffix}`)
+    }
+    this.#suffix = suffix
+    // A DiskFile is bound to its name, as its descriptor comes and goes.
+    this.#file.close()
+    this.offsetIndex.close()
+    this.timeIndex.close()
+    this.#file = this.#disk.open(this.path)
+    this.#offsetIndex = new OffsetIndex(this.baseOffset, this.#disk.open(this.#pathOf(OFFSET_INDEX_SUFFIX)))
+    this.#timeIndex = new TimeIndex(this.baseOffset, this.#disk.open(this.#pathOf(TIME_INDEX_SUFFIX)))
+  }
+
+  #pathOf(kind: string): string {
+    return `${this.#directory}/${fileName(this.baseOffset, kind)}${this.#suffix}`
   }
 
   #cursor(): BatchCursor {

@@ -4,6 +4,7 @@ import { BrokerError, StorageError } from '../base/errors.ts'
 import { FaultyDisk } from '../testing/faulty-disk.ts'
 import { LOG_PATH, TOPIC_ID, append, batchOf, filesOf, openLog, producedBatch, valuesOf } from '../testing/logs.ts'
 import { ManualClock } from '../testing/manual-clock.ts'
+import { defaultLogConfig } from './log-config.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { PartitionLog } from './partition-log.ts'
 
@@ -290,12 +291,13 @@ describe('a disk that fails', () => {
 describe('a log that is closed and opened again', () => {
   const config = { segmentBytes: 300, indexIntervalBytes: 100 }
 
-  it('is the same log', () => {
+  it('is the same log', async () => {
     const disk = new MemoryDisk()
     const log = openLog({ disk, config })
     for (let i = 0; i < 20; i++) append(log, batchOf([`v${i}`]), { leaderEpoch: i >> 3 })
     append(log, producedBatch(7, 2, 0, 3))
     log.advanceLogStartOffset(5)
+    await log.deleteSegmentsBelowStart()
     const values = valuesOf(log)
     const { segmentCount, sizeBytes, leaderEpochs } = log
     log.close()
@@ -480,22 +482,33 @@ describe('truncating', () => {
 })
 
 describe('moving the start', () => {
-  it('deletes the segments that end below it, all but the active one', () => {
+  it('deletes the segments that end below it, all but the active one', async () => {
     const disk = new MemoryDisk()
-    const log = openLog({ disk, config: { segmentBytes: 300 } })
+    const clock = new ManualClock()
+    const log = openLog({ disk, clock, config: { segmentBytes: 300 } })
     for (let i = 0; i < 8; i++) append(log, batchOf([`v${i}`]), { leaderEpoch: i })
     expect(segmentsOf(disk)).toEqual([0, 3, 6])
     log.advanceLogStartOffset(5)
+    expect(segmentsOf(disk)).toEqual([0, 3, 6])
+    expect(await log.deleteSegmentsBelowStart()).toBe(1)
     expect(segmentsOf(disk)).toEqual([3, 6])
     expect(log.logStartOffset).toBe(5)
     expect(log.leaderEpochs.entries[0]).toEqual({ epoch: 5, startOffset: 5 })
     log.advanceLogStartOffset(2)
     expect(log.logStartOffset).toBe(5)
     log.advanceLogStartOffset(6)
+    await log.deleteSegmentsBelowStart()
     expect(segmentsOf(disk)).toEqual([6])
     log.advanceLogStartOffset(8)
+    expect(await log.deleteSegmentsBelowStart()).toBe(0)
     expect(segmentsOf(disk)).toEqual([6])
     expect([log.logStartOffset, log.endOffset]).toEqual([8, 8])
+    expect(Object.keys(filesOf(disk)).filter((name) => name < '00000000000000000006')).toEqual(
+      [0, 3].flatMap((base) =>
+        ['index', 'log', 'timeindex'].map((kind) => `${String(base).padStart(20, '0')}.${kind}.deleted`),
+      ),
+    )
+    clock.advance(defaultLogConfig.fileDeleteDelayMs)
     expect(Object.keys(filesOf(disk)).filter((name) => name < '00000000000000000006')).toEqual([])
   })
 })

@@ -18,15 +18,24 @@ import { BrokerError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { TopicPartition } from '../base/topic-partition.ts'
 import { replaceFile, syncFile } from './checkpoint-file.ts'
+import { DeletedSegments } from './deleted-segments.ts'
 import type { Disk } from './disk.ts'
 import { LeaderEpochs } from './leader-epochs.ts'
 import { loadSegments } from './load-segments.ts'
 import type { LogConfig } from './log-config.ts'
-import { PARTITION_METADATA_FILE, PRODUCER_SNAPSHOT_SUFFIX, fileName, offsetOfFile } from './log-files.ts'
+import {
+  CLEANED_SUFFIX,
+  DELETED_SUFFIX,
+  PARTITION_METADATA_FILE,
+  PRODUCER_SNAPSHOT_SUFFIX,
+  fileName,
+  offsetOfFile,
+} from './log-files.ts'
 import { LogSegment, type SegmentReadOptions } from './log-segment.ts'
 import { readTopicId, writeTopicId } from './partition-metadata.ts'
 import { decodeProducerSnapshot, encodeProducerSnapshot } from './producer-snapshot.ts'
 import { ProducerStates } from './producer-state.ts'
+import { SegmentSwap, removeOtherDrafts } from './segment-swap.ts'
 import { validateBatch, type RecordError } from './validate-batch.ts'
 
 export interface PartitionLogOptions {
@@ -41,6 +50,8 @@ export interface PartitionLogOptions {
   /** Everything below was made durable, so that after an unclean shutdown only what follows is read again. */
   readonly recoveryPoint?: number
   readonly logStartOffset?: number
+  /** Where compaction goes on. */
+  readonly cleanedTo?: number | null
   readonly producerIdExpirationMs: number
 }
 
@@ -100,6 +111,8 @@ export class PartitionLog {
   readonly producers: ProducerStates
   /** Replaceable while the log is open; segments that are there stay as they are. */
   config: LogConfig
+  /** The offset behind what compaction has seen; null before the first time. LogDirectory keeps it in a checkpoint. */
+  cleanedTo: number | null
   readonly #disk: Disk
   readonly #clock: Clock
   readonly #logger: Logger
@@ -124,6 +137,10 @@ export class PartitionLog {
   readonly #jitter: number
   /** A sync failed. What it was to make durable may be lost, and a second one would not say so (fsyncgate). */
   #syncFailure: unknown = null
+  /** Segments that retention or compaction took out of the log. */
+  readonly #deleted: DeletedSegments
+  /** Cleaned segments that are taking the place of others. */
+  #swap: SegmentSwap | null = null
   #isSealed = false
   #isClosed = false
 
@@ -133,10 +150,12 @@ export class PartitionLog {
     this.topicPartition = options.topicPartition
     this.topicId = options.topicId
     this.config = config
+    this.cleanedTo = options.cleanedTo ?? null
     this.#disk = disk
     this.#clock = clock
     this.#isNew = isNew
     this.#logger = logger
+    this.#deleted = new DeletedSegments(clock, logger)
     this.#jitter = crc32c(Buffer.from(directory), 0, Buffer.byteLength(directory)) / 2 ** 32
     this.leaderEpochs = new LeaderEpochs(disk, directory)
     this.producers = new ProducerStates(options.producerIdExpirationMs)
@@ -207,6 +226,16 @@ export class PartitionLog {
     return this.#segments.length
   }
 
+  /** The row of segments, the active one last. It changes in place: who looks at it over several turns takes a copy. */
+  get segments(): readonly LogSegment[] {
+    return this.#segments
+  }
+
+  /** Changes whenever the end of the log was cut off, which makes a segment that was closed the active one again. */
+  get truncationCount(): number {
+    return this.#truncationCount
+  }
+
   /** Everything below is durable. `flush` moves it; LogDirectory keeps it in a checkpoint. */
   get recoveryPoint(): number {
     return this.#recoveryPoint
@@ -257,6 +286,7 @@ export class PartitionLog {
 
     // Only a write that succeeded moves the end of the log.
     this.#endOffset = lastOffset + 1
+    this.#active.lastWriteMs = nowMs
     this.producers.record(batch, from, this.#clock.monoMs())
     const isLogAppendTime = (batch[from + ATTRIBUTES + 1]! & LOG_APPEND_TIME_FLAG) !== 0
     return this.#accepted(baseOffset, lastOffset, isLogAppendTime ? maxTimestampMs : -1, false)
@@ -316,11 +346,15 @@ export class PartitionLog {
   /** Every batch from the one that holds `from`, in order, each in memory of its own. What is appended meanwhile follows. */
   *batches(from = this.#logStartOffset): Generator<Buffer, void, undefined> {
     let next = from
-    for (let i = this.#segmentOf(from); i < this.#segments.length; i++) {
-      for (const batch of this.#segments[i]!.batches(next)) {
+    let segment = this.#segments[this.#segmentOf(from)]
+    while (segment !== undefined) {
+      for (const batch of segment.batches(next)) {
         next = lastOffsetAt(batch, 0) + 1
         yield batch
       }
+      // Retention or compaction may have taken the segment out of the row meanwhile.
+      const at = this.#segments.indexOf(segment)
+      segment = this.#segments[at < 0 ? this.#segmentOf(next) : at + 1]
     }
   }
 
@@ -406,6 +440,8 @@ export class PartitionLog {
   /** Drops the batches that hold `offset` or a later one; `offset` is the end then. */
   truncateTo(offset: number): void {
     if (offset >= this.#endOffset) return
+    this.#swap?.finish()
+    if (this.cleanedTo !== null) this.cleanedTo = Math.min(this.cleanedTo, offset)
     if (offset < this.#segments[0]!.baseOffset) return this.truncateFully(offset)
     this.#truncationCount++
     this.#recoveryPoint = Math.min(this.#recoveryPoint, offset)
@@ -421,6 +457,8 @@ export class PartitionLog {
 
   /** Drops everything; the log begins again, empty, at `newStartOffset`. */
   truncateFully(newStartOffset: number): void {
+    this.#swap?.finish()
+    this.cleanedTo = null
     this.#truncationCount++
     this.#recoveryPoint = Math.min(this.#recoveryPoint, newStartOffset)
     for (const snapshot of this.#snapshots.slice()) this.#removeSnapshot(snapshot)
@@ -433,18 +471,89 @@ export class PartitionLog {
     this.producers.clear()
   }
 
-  /** Nobody reads below `offset` any more; segments that end there are deleted. Never goes back. */
+  /** Nobody reads below `offset` any more. Never goes back. `deleteSegmentsBelowStart` frees what ends there. */
   advanceLogStartOffset(offset: number): void {
     assert(offset <= this.#endOffset, 'a log starts at or before its end')
     if (offset <= this.#logStartOffset) return
     this.#logStartOffset = offset
     this.leaderEpochs.truncateFromStart(offset)
-    while (this.#segments.length > 1 && this.#segments[1]!.baseOffset <= offset) {
-      const segment = this.#segments.shift()!
-      this.#removeSnapshot(segment.baseOffset)
-      segment.delete()
-      this.#hasUnsyncedNames = true
+  }
+
+  /**
+   * Takes the segments that end at or before the start out of the log, and answers how many. Called when the start is in
+   * the checkpoint: a crash leaves any part of the renames. The active segment stays.
+   */
+  async deleteSegmentsBelowStart(): Promise<number> {
+    if (this.#isClosed || this.#swap !== null) return 0
+    if (this.#syncFailure !== null) throw this.#syncFailure
+    const count = this.#segments.findLastIndex((segment) => segment.baseOffset <= this.#logStartOffset)
+    if (count <= 0) return 0
+    const dropped: LogSegment[] = []
+    try {
+      for (let i = 0; i < count; i++) {
+        const segment = this.#segments[0]!
+        segment.changeSuffix(DELETED_SUFFIX)
+        dropped.push(this.#segments.shift()!)
+        this.#unsyncedSegments.delete(segment)
+        this.#removeSnapshot(segment.baseOffset)
+      }
+      await this.#disk.syncDirectory(this.directory)
+    } catch (cause) {
+      for (const segment of dropped) segment.close()
+      if (this.#isClosed) return count
+      this.#syncFailure = cause
+      throw cause
     }
+    this.#deleted.add(dropped, this.config.fileDeleteDelayMs)
+    return count
+  }
+
+  /** A draft of a segment for compaction to fill, invisible to everybody, with nothing in it. */
+  createCleanedSegment(baseOffset: number, lastWriteMs: number): LogSegment {
+    return LogSegment.create(this.#disk, this.directory, baseOffset, lastWriteMs, CLEANED_SUFFIX)
+  }
+
+  /**
+   * Puts cleaned segments, sealed and durable, in the place of a run of closed ones. Whoever reads goes on with the old
+   * files until the new ones have their names. If a rename fails, the log takes no more appends: what is on the disk is
+   * known to the next start alone.
+   */
+  async replaceSegments(cleaned: readonly LogSegment[], replaced: readonly LogSegment[]): Promise<void> {
+    if (this.#syncFailure !== null) throw this.#syncFailure
+    const first = this.#segments.indexOf(replaced[0]!)
+    assert(this.#swap === null, 'one swap at a time')
+    assert(first >= 0 && first + replaced.length < this.#segments.length, 'the active segment is never replaced')
+    assert(
+      replaced.every((segment, i) => this.#segments[first + i] === segment),
+      'a run of segments has no gap',
+    )
+    const swap = new SegmentSwap(cleaned, replaced, () => this.#adopt(swap))
+    this.#swap = swap
+    try {
+      // After a crash another draft would say that this swap had not begun.
+      removeOtherDrafts(this.#disk, this.directory, cleaned)
+      while (!swap.isDone && !this.#isClosed) {
+        swap.step()
+        await this.#disk.syncDirectory(this.directory)
+      }
+      const bases = new Set(this.#segments.map((segment) => segment.baseOffset))
+      for (const { baseOffset } of replaced) if (!bases.has(baseOffset)) this.#removeSnapshot(baseOffset)
+    } catch (cause) {
+      if (swap.isDone) for (const segment of replaced) segment.close()
+      // The directory of a log that was deleted meanwhile has another name, which is no failure.
+      if (this.#isClosed) return
+      this.#syncFailure = cause
+      throw cause
+    } finally {
+      this.#swap = null
+    }
+    // The old files are needed until the new names are durable.
+    if (swap.isDone) this.#deleted.add(replaced, this.config.fileDeleteDelayMs)
+  }
+
+  #adopt({ cleaned, replaced }: SegmentSwap): void {
+    this.#segments.splice(this.#segments.indexOf(replaced[0]!), replaced.length, ...cleaned)
+    for (const segment of replaced) this.#unsyncedSegments.delete(segment)
   }
 
   /** Forgets the producers that have been silent too long; called now and then. */
@@ -463,6 +572,7 @@ export class PartitionLog {
   /** Ends all use of the log and gives back its descriptors. What is appended and sealed stays, durable if it was flushed. */
   close(): void {
     if (this.#isClosed) return
+    this.#swap?.finish()
     this.seal()
     this.#release()
   }
@@ -480,6 +590,8 @@ export class PartitionLog {
 
   #release(): void {
     this.#isClosed = true
+    this.#deleted.close()
+    if (this.#swap !== null && !this.#swap.isDone) for (const segment of this.#swap.cleaned) segment.close()
     for (const segment of this.#segments) segment.close()
   }
 
@@ -503,7 +615,9 @@ export class PartitionLog {
   }
 
   #rollAfterMs(): number {
-    const { segmentMs, segmentJitterMs } = this.config
+    const { segmentJitterMs, isCompacted, maxCompactionLagMs } = this.config
+    // The active segment is not compacted, so records that must be by some time must not stay in it.
+    const segmentMs = isCompacted ? Math.min(this.config.segmentMs, maxCompactionLagMs) : this.config.segmentMs
     return segmentJitterMs === 0
       ? segmentMs
       : segmentMs - Math.floor(this.#jitter * Math.min(segmentJitterMs, segmentMs))

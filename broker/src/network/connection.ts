@@ -7,8 +7,8 @@ import type { OutgoingBytes, SlowReader } from './outgoing-bytes.ts'
 import type { BudgetHolder, ReceiveBudget } from './receive-budget.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 
-/** Responses that the peer has not taken: above this, no further request of the connection is begun. */
-const QUEUED_BYTES_MAX = 1024 * 1024
+/** Responses that the peer has not taken or not been given: above this, no further request of the connection is begun. */
+const UNSENT_BYTES_MAX = 1024 * 1024
 /** Requests that are answered and wait for their writes to be durable: above this, no further one is begun. */
 const HELD_RESPONSES_MAX = 256
 /** Requests that wait behind an unanswered one: above this, the connection is not read from. */
@@ -17,6 +17,7 @@ const WAITING_BYTES_MAX = 256 * 1024
 /** Responses that may go out when those before them have, and what they acknowledge is durable. */
 interface HeldResponses {
   readonly parts: readonly Buffer[]
+  readonly sizeBytes: number
   isReady: boolean
 }
 
@@ -33,8 +34,8 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
   readonly socket: Socket
   readonly clientHost: string
   readonly endpoint: { readonly host: string; readonly port: number }
-  readonly #dispatcher: Dispatcher
-  readonly #durability: Durability
+  readonly #dispatcher: Pick<Dispatcher, 'dispatch'>
+  readonly #durability: Pick<Durability, 'requestBegins' | 'takeBarrier'>
   readonly #logger: Logger
   readonly #onClosed: (connection: Connection) => void
   readonly #budget: ReceiveBudget
@@ -42,22 +43,24 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
   readonly #buffer: ReceiveBuffer
   readonly #output = new Output()
   readonly #held: HeldResponses[] = []
+  #heldBytes = 0
   readonly #closeListeners = new Set<() => void>()
   #isAnswering = false
   /** Whether the rest of a request may not be received yet. */
   #waitsForBudget = false
-  #holdsBudget = false
   #isReading = true
   #isProcessing = false
   #isClosed = false
-  /** Whether anything arrived since the last sweep for idle connections. */
+  /** Whether anything arrived since the last sweep for idle connections, and what the peer had not taken then. */
   #wasActive = true
+  #queuedBytesAtSweep = 0
+  #idleSweeps = 0
 
   constructor(
     socket: Socket,
     options: {
-      readonly dispatcher: Dispatcher
-      readonly durability: Durability
+      readonly dispatcher: Pick<Dispatcher, 'dispatch'>
+      readonly durability: Pick<Durability, 'requestBegins' | 'takeBarrier'>
       /** What the listener advertises; null for the address that the client dialled. */
       readonly advertised: { readonly host: string; readonly port: number } | null
       readonly limits: ConnectionLimits
@@ -87,11 +90,6 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     return this.#isClosed
   }
 
-  /** Whether a request is being answered or bytes of one are here. */
-  get isBusy(): boolean {
-    return this.#isAnswering || this.#held.length > 0 || this.#buffer.waitingBytes > 0 || this.socket.queuedBytes > 0
-  }
-
   /** Calls back when the connection is gone; returns how to take that back. */
   onClose(callback: () => void): () => void {
     this.#closeListeners.add(callback)
@@ -119,24 +117,30 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     for (const callback of this.#closeListeners) callback()
     this.#closeListeners.clear()
     this.#budget.release(this)
-    this.#outgoing.update(this, 0)
+    this.#outgoing.forget(this)
     this.#onClosed(this)
   }
 
-  dropSlow(): void {
-    this.#refuse('responses are not being read, and their memory is needed')
+  get queuedBytes(): number {
+    return this.socket.queuedBytes
   }
 
-  granted(): void {
+  dropSlow(): void {
+    this.#logger.warn('connection closed: its responses are not being read, and their memory is needed', {
+      client: this.clientHost,
+      queuedBytes: this.queuedBytes,
+    })
+    this.close()
+  }
+
+  granted(bytes: number): void {
     this.#waitsForBudget = false
-    this.#holdsBudget = true
+    this.#buffer.grant(bytes)
     this.#readOrNot()
   }
 
   reclaim(): void {
-    if (!this.#holdsBudget || !this.#buffer.shrink()) return
-    this.#holdsBudget = false
-    this.#budget.release(this)
+    if (this.#buffer.grantedBytes > 0 && this.#buffer.shrink()) this.#budget.release(this)
   }
 
   close(): void {
@@ -144,15 +148,19 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     this.closed()
   }
 
-  /** Returns whether the connection was idle since the last call, giving its grown buffer back if so. */
-  sweep(): boolean {
-    const wasIdle = !this.#wasActive && !this.isBusy
+  /**
+   * Called at intervals; returns how many of them in a row the peer has let pass without a byte from or to it. A request
+   * that stopped half-way is as idle as none; one that waits here is not.
+   */
+  sweep(): number {
+    const { queuedBytes } = this.socket
+    const waitsForUs = this.#isAnswering || this.#held.length > 0 || this.#waitsForBudget
+    const wasIdle = !this.#wasActive && !waitsForUs && queuedBytes === this.#queuedBytesAtSweep
     this.#wasActive = false
-    if (wasIdle) {
-      if (this.#holdsBudget) this.reclaim()
-      else this.#buffer.shrink()
-    }
-    return wasIdle
+    this.#queuedBytesAtSweep = queuedBytes
+    this.#idleSweeps = wasIdle ? this.#idleSweeps + 1 : 0
+    if (wasIdle && this.#buffer.shrink()) this.#budget.release(this)
+    return this.#idleSweeps
   }
 
   #process(): void {
@@ -160,31 +168,36 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     if (this.#isProcessing) return
     this.#isProcessing = true
     try {
-      while (!this.#isClosed && !this.#isBlocked) {
-        const sizeBytes = this.#buffer.nextFrameBytes()
-        if (sizeBytes === -1) break
-        if (sizeBytes === -2) {
-          this.#refuse('frame size out of range')
-          return
-        }
-        const start = this.#buffer.takeFrame(sizeBytes)
-        this.#answer(start, start + sizeBytes)
-      }
+      // What went out may have made room for more.
+      do this.#answerWaiting()
+      while (this.#flush() && !this.#isBlocked)
     } finally {
       this.#isProcessing = false
     }
-    this.#flush()
     this.#askForBudget()
     this.#readOrNot()
   }
 
+  #answerWaiting(): void {
+    while (!this.#isClosed && !this.#isBlocked) {
+      const sizeBytes = this.#buffer.nextFrameBytes()
+      if (sizeBytes === -1) return
+      if (sizeBytes === -2) {
+        this.#refuse('frame size out of range')
+        return
+      }
+      const start = this.#buffer.takeFrame(sizeBytes)
+      this.#answer(start, start + sizeBytes)
+    }
+  }
+
   #askForBudget(): void {
-    if (this.#isClosed || this.#waitsForBudget || this.#isAnswering) return
+    if (this.#isClosed || this.#waitsForBudget || this.#isBlocked) return
     const growthBytes = this.#buffer.growthBytes
     if (growthBytes === 0) {
-      if (this.#holdsBudget && this.#budget.hasWaiters) this.reclaim()
+      if (this.#budget.hasWaiters) this.reclaim()
     } else if (this.#budget.take(growthBytes, this)) {
-      this.#holdsBudget = true
+      this.#buffer.grant(growthBytes)
     } else {
       this.#waitsForBudget = true
     }
@@ -192,6 +205,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
 
   #answer(start: number, end: number): void {
     let pending: Promise<void> | null
+    this.#durability.requestBegins()
     try {
       pending = this.#dispatcher.dispatch(this.#buffer.bytes, start, end, this, this.#output)
     } catch (error) {
@@ -206,9 +220,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     pending.then(
       () => {
         this.#isAnswering = false
-        if (this.#isClosed) return
-        this.#holdUntilDurable()
-        this.#process()
+        if (!this.#isClosed) this.#process()
       },
       (error: unknown) => {
         this.#isAnswering = false
@@ -221,8 +233,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
   #holdUntilDurable(): void {
     const barrier = this.#durability.takeBarrier()
     if (barrier === null || this.#output.isEmpty) return
-    const held: HeldResponses = { parts: this.#output.take(), isReady: false }
-    this.#held.push(held)
+    const held = this.#hold(false)
     barrier.whenPassed((isDurable) => {
       if (this.#isClosed) return
       if (!isDurable) {
@@ -235,28 +246,44 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     })
   }
 
+  #hold(isReady: boolean): HeldResponses {
+    const { sizeBytes } = this.#output
+    const held: HeldResponses = { parts: this.#output.take(), sizeBytes, isReady }
+    this.#held.push(held)
+    this.#heldBytes += sizeBytes
+    return held
+  }
+
   get #isBlocked(): boolean {
-    return this.#isAnswering || this.#held.length >= HELD_RESPONSES_MAX || this.socket.queuedBytes > QUEUED_BYTES_MAX
+    if (this.#isAnswering || this.#held.length >= HELD_RESPONSES_MAX) return true
+    return this.socket.queuedBytes + this.#heldBytes + this.#output.sizeBytes > UNSENT_BYTES_MAX
   }
 
   /** What may go out now, in order: held responses up to the first that is not ready, then what was made last. */
   #ready(): readonly Buffer[] {
     if (this.#held.length === 0) return this.#output.isEmpty ? [] : this.#output.take()
     const parts: Buffer[] = []
-    while (this.#held[0]?.isReady) parts.push(...this.#held.shift()!.parts)
+    while (this.#held[0]?.isReady) {
+      const held = this.#held.shift()!
+      this.#heldBytes -= held.sizeBytes
+      parts.push(...held.parts)
+    }
     if (this.#output.isEmpty) return parts
     if (this.#held.length === 0) return [...parts, ...this.#output.take()]
-    this.#held.push({ parts: this.#output.take(), isReady: true })
+    this.#hold(true)
     return parts
   }
 
-  #flush(): void {
-    if (this.#isClosed) return
+  /** Returns whether anything went out. */
+  #flush(): boolean {
+    if (this.#isClosed) return false
     const parts = this.#ready()
-    if (parts.length === 0) return
+    if (parts.length === 0) return false
+    let writtenBytes = 0
+    for (const part of parts) writtenBytes += part.length
     this.socket.write(parts)
-    const { queuedBytes } = this.socket
-    if (queuedBytes > 0) this.#outgoing.update(this, queuedBytes)
+    this.#outgoing.update(this, writtenBytes)
+    return true
   }
 
   #readOrNot(): void {
@@ -270,7 +297,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
 
   #refuse(reason: string): void {
     this.#logger.warn('connection closed: request refused', { client: this.clientHost, reason })
-    this.close()
+    this.#closeInOrder()
   }
 
   #failed(error: unknown): void {
@@ -281,6 +308,12 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     }
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     this.#logger.error('connection closed: a request could not be answered', { client: this.clientHost, error: text })
+    this.#closeInOrder()
+  }
+
+  /** The requests before the one that cannot be answered have their answers. */
+  #closeInOrder(): void {
+    if (!this.#output.isInFrame) this.#flush()
     this.close()
   }
 }

@@ -10,6 +10,7 @@ import {
 import type { FrameHandler, Handler, RequestContext } from '../handlers/handler.ts'
 import type { Output } from '../handlers/output.ts'
 import type { AdvertisedApi, BrokerServices } from '../handlers/services.ts'
+import type { Durability } from '../partition/durability.ts'
 import type { Connection } from './connection.ts'
 
 type AnyHandler = Handler | FrameHandler
@@ -17,15 +18,18 @@ type AnyHandler = Handler | FrameHandler
 /** Finds the handler of a request, decodes the one and encodes the answer of the other. */
 export class Dispatcher {
   readonly #services: BrokerServices
+  readonly #durability: Durability
   readonly #handlers: (AnyHandler | undefined)[] = []
   readonly #ranges: (AdvertisedApi | undefined)[] = []
 
   constructor(options: {
     readonly services: BrokerServices
+    readonly durability: Durability
     readonly handlers: readonly AnyHandler[]
     readonly advertised: readonly AdvertisedApi[]
   }) {
     this.#services = options.services
+    this.#durability = options.durability
     for (const handler of options.handlers) this.#handlers[handler.api.key] = handler
     for (const range of options.advertised) this.#ranges[range.apiKey] = range
   }
@@ -74,7 +78,8 @@ export class Dispatcher {
       if (answered !== null) encode(api, version, correlationId, answered, output)
       return null
     }
-    return answered.then((response) => {
+    return answered.then(async (response) => {
+      await this.#durability.allDurable()
       if (response !== null && !connection.isClosed) encode(api, version, correlationId, response, output)
     })
   }

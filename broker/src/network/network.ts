@@ -4,8 +4,8 @@
  */
 export interface Network {
   /**
-   * Accepts connections until the listener is closed. `port` 0 takes a free one. Fails with a BrokerError of code
-   * ADDRESS_IN_USE or ADDRESS_UNAVAILABLE.
+   * Accepts connections until the listener is closed. `port` 0 takes a free one, an empty `host` every interface. Fails
+   * with a BrokerError of code ADDRESS_IN_USE or ADDRESS_UNAVAILABLE.
    */
   listen(
     address: { readonly host: string; readonly port: number },
@@ -37,10 +37,13 @@ export interface Socket {
 
 /** The broker's side of a connection: bytes are received straight into its buffer, so that nothing is assembled twice. */
 export interface Receiver {
-  /** Where the next bytes go; never empty. Valid until `received` was called. */
+  /**
+   * Where the next bytes go; never empty. Asked for as soon as the bytes before have been received, and the socket's until
+   * `received` is called, however long that takes.
+   */
   region(): Uint8Array
   received(byteCount: number): void
-  /** Everything queued has been taken by the peer's side. */
+  /** Everything queued has been taken by the peer's side. Not called where that was little or took no time. */
   drained(): void
   /** The connection is gone, whoever closed it. Called once, and nothing after it. */
   closed(): void

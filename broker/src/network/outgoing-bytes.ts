@@ -1,5 +1,7 @@
 /** A connection with responses that its peer does not take. */
 export interface SlowReader {
+  /** What its peer has not taken yet. */
+  readonly queuedBytes: number
   /** Closes the connection, saying why. */
   dropSlow(): void
 }
@@ -10,8 +12,9 @@ export interface SlowReader {
  */
 export class OutgoingBytes {
   readonly #limitBytes: number
+  /** What is known to be queued; a peer takes its responses without a word, so it may be less by now. */
   #totalBytes = 0
-  /** In the order in which they fell behind. */
+  /** In the order in which they fell behind, or were last seen to have taken something. */
   readonly #behind = new Map<SlowReader, number>()
 
   constructor(limitBytes: number) {
@@ -22,16 +25,33 @@ export class OutgoingBytes {
     return this.#totalBytes
   }
 
-  /** Notes how much the connection has queued now; 0 when its peer has caught up or it is gone. */
-  update(reader: SlowReader, queuedBytes: number): void {
-    this.#totalBytes += queuedBytes - (this.#behind.get(reader) ?? 0)
-    if (queuedBytes === 0) this.#behind.delete(reader)
-    else this.#behind.set(reader, queuedBytes)
-    while (this.#totalBytes > this.#limitBytes && this.#behind.size > 1) {
-      const [slowest, bytes] = this.#behind.entries().next().value!
-      this.#behind.delete(slowest)
-      this.#totalBytes -= bytes
-      slowest.dropSlow()
+  /** Notes how much the connection has queued after `writtenBytes` more were written to it. */
+  update(reader: SlowReader, writtenBytes: number): void {
+    this.#note(reader, writtenBytes)
+    while (this.#totalBytes > this.#limitBytes && this.#behind.size > 1) this.#dropSlowest()
+  }
+
+  /** The connection is gone. */
+  forget(reader: SlowReader): void {
+    this.#totalBytes -= this.#behind.get(reader) ?? 0
+    this.#behind.delete(reader)
+  }
+
+  #note(reader: SlowReader, writtenBytes: number): void {
+    const { queuedBytes } = reader
+    const knownBytes = this.#behind.get(reader) ?? 0
+    if (queuedBytes < knownBytes + writtenBytes) this.#behind.delete(reader)
+    if (queuedBytes > 0) this.#behind.set(reader, queuedBytes)
+    this.#totalBytes += queuedBytes - knownBytes
+  }
+
+  #dropSlowest(): void {
+    const [reader, knownBytes] = this.#behind.entries().next().value!
+    if (reader.queuedBytes < knownBytes) {
+      this.#note(reader, 0)
+    } else {
+      this.forget(reader)
+      reader.dropSlow()
     }
   }
 }

@@ -1,7 +1,7 @@
 /** A connection, as the budget sees it. */
 export interface BudgetHolder {
-  /** What it waited for is taken: it may receive on. */
-  granted(): void
+  /** The bytes it waited for are taken: it may receive on. */
+  granted(bytes: number): void
   /** Others wait: gives its bytes back now if it has no use for them. */
   reclaim(): void
 }
@@ -56,7 +56,7 @@ export class ReceiveBudget {
       if (!this.#mayTake(bytes, waiter)) continue
       this.#waiting.delete(waiter)
       this.#give(bytes, waiter)
-      waiter.granted()
+      waiter.granted(bytes)
     }
   }
 

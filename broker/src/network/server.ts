@@ -4,26 +4,24 @@ import { Connection, type ConnectionLimits } from './connection.ts'
 import type { Dispatcher } from './dispatch.ts'
 import type { Durability } from '../partition/durability.ts'
 import type { Listener, Network } from './network.ts'
-import type { OutgoingBytes } from './outgoing-bytes.ts'
-import type { ReceiveBudget } from './receive-budget.ts'
+import { OutgoingBytes } from './outgoing-bytes.ts'
+import { ReceiveBudget } from './receive-budget.ts'
 
 /** How often idle connections are looked for. */
 const SWEEP_INTERVAL_MS = 10_000
 
 export interface ServerLimits extends ConnectionLimits {
-  /** `max.connections` */
+  /** `max.connections`, of all listeners together. */
   readonly connectionsMax: number
   /** `connections.max.idle.ms`; -1 keeps idle connections for ever. */
   readonly idleMsMax: number
+  /** Of requests that have not arrived whole, see ReceiveBudget. */
+  readonly receivedBytesMax: number
+  /** Of responses that have not been taken, see OutgoingBytes. */
+  readonly outgoingBytesMax: number
 }
 
-/** What the connections of all listeners share. */
-export interface ServerBudgets {
-  readonly budget: ReceiveBudget
-  readonly outgoing: OutgoingBytes
-}
-
-/** Accepts connections on one listener and keeps track of them until it is closed. */
+/** Accepts connections on the listeners of a node and keeps track of them until it is closed. */
 export class Server {
   readonly #clock: Clock
   readonly #network: Network
@@ -31,11 +29,12 @@ export class Server {
   readonly #dispatcher: Dispatcher
   readonly #durability: Durability
   readonly #limits: ServerLimits
-  readonly #budgets: ServerBudgets
-  /** Each open connection with the number of sweeps that found it idle. */
-  readonly #connections = new Map<Connection, number>()
-  #listener: Listener | null = null
+  readonly #budget: ReceiveBudget
+  readonly #outgoing: OutgoingBytes
+  readonly #connections = new Set<Connection>()
+  readonly #listeners: Listener[] = []
   #sweepTimer: Timer | null = null
+  #isClosed = false
 
   constructor(options: {
     readonly clock: Clock
@@ -43,8 +42,8 @@ export class Server {
     readonly logger: Logger
     readonly dispatcher: Dispatcher
     readonly durability: Durability
+    /** Looked at each time, as some of them change while the node runs. */
     readonly limits: ServerLimits
-    readonly budgets: ServerBudgets
   }) {
     this.#clock = options.clock
     this.#network = options.network
@@ -52,13 +51,12 @@ export class Server {
     this.#dispatcher = options.dispatcher
     this.#durability = options.durability
     this.#limits = options.limits
-    this.#budgets = options.budgets
+    this.#budget = new ReceiveBudget(options.limits.receivedBytesMax)
+    this.#outgoing = new OutgoingBytes(options.limits.outgoingBytesMax)
+    this.#scheduleSweep()
   }
 
-  get connectionCount(): number {
-    return this.#connections.size
-  }
-
+  /** `advertised` is what the listener's clients are told to connect to; null for the address that they dialled. */
   async listen(
     address: { readonly host: string; readonly port: number },
     advertised: { readonly host: string; readonly port: number } | null,
@@ -69,28 +67,24 @@ export class Server {
         durability: this.#durability,
         advertised,
         limits: this.#limits,
-        ...this.#budgets,
+        budget: this.#budget,
+        outgoing: this.#outgoing,
         logger: this.#logger,
         onClosed: (closed) => this.#connections.delete(closed),
       })
-      if (this.#listener === null || this.#connections.size >= this.#limits.connectionsMax) {
-        connection.close()
-        return connection
-      }
-      this.#connections.set(connection, 0)
+      if (this.#isClosed || this.#connections.size >= this.#limits.connectionsMax) connection.close()
+      else this.#connections.add(connection)
       return connection
     })
-    this.#listener = listener
-    this.#scheduleSweep()
+    this.#listeners.push(listener)
     return listener
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     this.#sweepTimer?.cancel()
-    const listener = this.#listener
-    this.#listener = null
-    for (const connection of [...this.#connections.keys()]) connection.close()
-    await listener?.close()
+    for (const connection of [...this.#connections]) connection.close()
+    await Promise.all(this.#listeners.map((listener) => listener.close()))
   }
 
   #scheduleSweep(): void {
@@ -101,10 +95,10 @@ export class Server {
   }
 
   #sweep(): void {
-    for (const [connection, idleSweeps] of [...this.#connections]) {
-      const idle = connection.sweep() ? idleSweeps + 1 : 0
-      this.#connections.set(connection, idle)
-      if (this.#limits.idleMsMax >= 0 && idle * SWEEP_INTERVAL_MS > this.#limits.idleMsMax) connection.close()
+    const { idleMsMax } = this.#limits
+    for (const connection of [...this.#connections]) {
+      const idleMs = connection.sweep() * SWEEP_INTERVAL_MS
+      if (idleMsMax >= 0 && idleMs > idleMsMax) connection.close()
     }
   }
 }

@@ -1,4 +1,6 @@
-import type { GroupCommit } from '../log/group-commit.ts'
+import { BrokerError } from '../base/errors.ts'
+import { GroupCommit, type GroupCommitListener } from '../log/group-commit.ts'
+import type { PartitionLog } from '../log/partition-log.ts'
 
 /** What a response waits for. */
 export interface Barrier {
@@ -7,35 +9,82 @@ export interface Barrier {
 }
 
 /**
- * Holds back what acknowledges a write until the write is durable. A handler appends and answers as if that were all;
- * the connection then asks here what was appended to while the request was handled.
+ * Holds back what acknowledges a write until the write is durable. A handler appends and answers as if that were all; the
+ * connection then asks here what the request had to do with. Where an acknowledgement only means "written", nothing is
+ * followed here and nobody waits.
  */
 export class Durability {
+  /** What the request that is being handled appended to, or found appended and answers for. */
   #touched: GroupCommit[] = []
+  /** Everything that is not durable yet, whoever appended it. */
+  readonly #behind = new Set<GroupCommit>()
+  #metadata: GroupCommit | null = null
 
-  /** Notes an append to the log behind `commit`, within the request that is being handled. */
-  appended(commit: GroupCommit): void {
-    commit.appended()
+  /** Makes what is appended to the log durable from now on. */
+  follow(log: PartitionLog, listener: GroupCommitListener): GroupCommit {
+    return new GroupCommit(log, listener, this.#behind)
+  }
+
+  /** As `follow`. Every answer waits for it: nobody may hear of a topic, or write to one, that a crash would undo. */
+  followMetadata(log: PartitionLog, listener: GroupCommitListener): GroupCommit {
+    this.#metadata = this.follow(log, listener)
+    return this.#metadata
+  }
+
+  /** Forgets what timers, and requests that failed, have left behind. */
+  requestBegins(): void {
+    if (this.#touched.length > 0) this.#touched = []
+  }
+
+  /** Notes an append of `sizeBytes` to the log behind `commit`. */
+  appended(commit: GroupCommit, sizeBytes: number): void {
+    commit.appended(sizeBytes)
+    this.answersFor(commit)
+  }
+
+  /** Notes that the answer tells of something in the log behind `commit` that another request appended. */
+  answersFor(commit: GroupCommit): void {
     if (!this.#touched.includes(commit)) this.#touched.push(commit)
   }
 
-  /** What was appended to since the last call and is not durable yet; null when nothing. */
+  /** What the request had to do with since it began and is not durable yet; null when nothing. */
   takeBarrier(): Barrier | null {
+    if (this.#metadata?.isBehind) this.answersFor(this.#metadata)
     if (this.#touched.length === 0) return null
-    const waits = this.#touched.map((commit) => ({ commit, endOffset: commit.log.endOffset }))
+    const barrier = barrierOf(this.#touched)
     this.#touched = []
-    return {
-      whenPassed(done) {
-        let left = waits.length
-        let isDurable = true
-        for (const { commit, endOffset } of waits) {
-          commit.whenDurable(endOffset, (ok) => {
-            isDurable &&= ok
-            left -= 1
-            if (left === 0) done(isDurable)
-          })
-        }
-      },
-    }
+    return barrier
+  }
+
+  /**
+   * Resolves when all is durable that was appended so far; null when it is. For an answer that other requests and timers
+   * had a part in. Rejects with a BrokerError of code NOT_DURABLE when that can never be acknowledged.
+   */
+  allDurable(): Promise<void> | null {
+    if (this.#behind.size === 0) return null
+    const barrier = barrierOf([...this.#behind])
+    return new Promise((resolve, reject) => {
+      barrier.whenPassed((isDurable) => {
+        if (isDurable) resolve()
+        else reject(new BrokerError('NOT_DURABLE', 'what was written could not be made durable'))
+      })
+    })
+  }
+}
+
+function barrierOf(commits: readonly GroupCommit[]): Barrier {
+  const waits = commits.map((commit) => ({ commit, endOffset: commit.log.endOffset }))
+  return {
+    whenPassed(done) {
+      let left = waits.length
+      let isDurable = true
+      for (const { commit, endOffset } of waits) {
+        commit.whenDurable(endOffset, (ok) => {
+          isDurable &&= ok
+          left -= 1
+          if (left === 0) done(isDurable)
+        })
+      }
+    },
   }
 }

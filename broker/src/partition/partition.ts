@@ -1,8 +1,8 @@
 import type { Logger } from '../base/logger.ts'
 import { StorageError, CorruptLogError } from '../base/errors.ts'
 import { directoryName, type TopicPartition } from '../base/topic-partition.ts'
-import { GroupCommit } from '../log/group-commit.ts'
-import type { AppendOptions, AppendResult, PartitionLog } from '../log/partition-log.ts'
+import type { GroupCommit } from '../log/group-commit.ts'
+import type { AppendOptions, AppendResult, PartitionLog, RecordPosition } from '../log/partition-log.ts'
 import { ErrorCode } from '@millrace/protocol'
 import type { Durability } from './durability.ts'
 import { PartitionOffsets } from './partition-offsets.ts'
@@ -29,8 +29,6 @@ export class Partition implements FetchWatch {
   readonly #durability: Durability
   /** Null where an acknowledged record need only be written. */
   readonly #commit: GroupCommit | null
-  /** Appended and not durable yet. */
-  #unsyncedBytes = 0
   #leaderEpoch: number
   #isOffline = false
 
@@ -53,8 +51,8 @@ export class Partition implements FetchWatch {
     this.#commit =
       options.acksAfter === 'write'
         ? null
-        : new GroupCommit(options.log, {
-            durable: (end) => this.#advanceTo(end, this.#unsyncedBytes),
+        : options.durability.follow(options.log, {
+            durable: (end, sizeBytes) => this.#advanceTo(end, sizeBytes),
             failed: (cause) => this.#failed(cause),
           })
     // A leader notes where its epoch begins before it takes a record (KIP-101).
@@ -92,7 +90,10 @@ export class Partition implements FetchWatch {
       if (cause instanceof StorageError || cause instanceof CorruptLogError) return this.#failed(cause)
       throw cause
     }
-    if (result.errorCode === ErrorCode.none && !result.isDuplicate) this.#grew(end - start)
+    if (result.errorCode !== ErrorCode.none) return result
+    if (!result.isDuplicate) this.#grew(end - start)
+    // The first attempt may not be durable yet.
+    else if (this.#commit?.isBehind) this.#durability.answersFor(this.#commit)
     return result
   }
 
@@ -102,21 +103,52 @@ export class Partition implements FetchWatch {
     return epoch < this.#leaderEpoch ? ErrorCode.fencedLeaderEpoch : ErrorCode.unknownLeaderEpoch
   }
 
-  /** Whole stored batches from the one that holds `offset`, none at or above `maxOffset`. The range was checked. */
+  /**
+   * Whole stored batches from the one that holds `offset`, none at or above `maxOffset`, or the error for a log that cannot
+   * be read. The range was checked.
+   */
   read(
     offset: number,
     maxBytes: number,
     options: { readonly maxOffset: number; readonly atLeastOneBatch: boolean },
-  ): Buffer {
+  ): Buffer | number {
     if (offset >= options.maxOffset) return NOTHING
-    return this.log.read(offset, maxBytes, options)
+    try {
+      return this.log.read(offset, maxBytes, options)
+    } catch (cause) {
+      return this.#readFailed(cause)
+    }
   }
 
-  /** Moves the log start up to `offset`, at most the high watermark; records below are no longer read. */
+  /** The first record that is not older than `timestampMs`, or null, or the error for a log that cannot be read. */
+  offsetForTimestamp(timestampMs: number): RecordPosition | null | number {
+    try {
+      return this.log.offsetForTimestamp(timestampMs)
+    } catch (cause) {
+      return this.#readFailed(cause)
+    }
+  }
+
+  /** The first record that has the largest timestamp of all, likewise. */
+  offsetOfMaxTimestamp(): RecordPosition | null | number {
+    try {
+      return this.log.offsetOfMaxTimestamp()
+    } catch (cause) {
+      return this.#readFailed(cause)
+    }
+  }
+
+  /**
+   * Moves the log start up to `offset`, at most the high watermark; records below are no longer read. When the log fails,
+   * it throws StorageError.
+   */
   deleteRecordsBefore(offset: number): void {
     if (offset <= this.offsets.logStart) return
-    this.log.advanceLogStartOffset(offset)
-    this.offsets.startsAt(offset)
+    try {
+      this.log.advanceLogStartOffset(offset)
+    } finally {
+      this.offsets.startsAt(this.log.logStartOffset)
+    }
     for (const fetch of [...this.pendingFetches]) fetch.finish()
   }
 
@@ -133,21 +165,33 @@ export class Partition implements FetchWatch {
       this.#advanceTo(this.log.endOffset, sizeBytes)
       return
     }
-    this.#unsyncedBytes += sizeBytes
-    this.#durability.appended(this.#commit)
+    this.#durability.appended(this.#commit, sizeBytes)
   }
 
   /** The only replica is this one, so what is as safe here as was asked for is replicated, and may be read. */
   #advanceTo(end: number, sizeBytes: number): void {
     if (this.#isOffline) return
-    this.#unsyncedBytes = 0
     this.offsets.replicated(end)
     if (this.pendingFetches.size > 0) for (const fetch of [...this.pendingFetches]) fetch.grown(sizeBytes)
   }
 
+  /** Damaged batches are where they are, and do not keep anybody from the others; a disk that fails does. */
+  #readFailed(cause: unknown): number {
+    if (cause instanceof CorruptLogError) {
+      this.#logger.error('a read met damaged batches', {
+        partition: directoryName(this.topicPartition),
+        error: cause.message,
+      })
+      return ErrorCode.corruptMessage
+    }
+    if (!(cause instanceof StorageError)) throw cause
+    this.#failed(cause)
+    return ErrorCode.kafkaStorageError
+  }
+
   #failed(cause: unknown): AppendResult {
     this.#isOffline = true
-    this.#commit?.stop()
+    this.#commit?.fail()
     this.#logger.error('partition is offline until restart: its log failed', {
       partition: directoryName(this.topicPartition),
       error: cause instanceof Error ? cause.message : String(cause),

@@ -1,3 +1,4 @@
+import { StorageError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { directoryName, type TopicPartition } from '../base/topic-partition.ts'
 import type { LogConfig } from '../log/log-config.ts'
@@ -51,7 +52,7 @@ export class Partitions {
 
   /** Opens the log of every partition that the metadata gives this node, and follows the metadata from then on. */
   open(): void {
-    for (const topic of this.#metadata.image.topics.values()) this.#openTopic(topic, 0)
+    for (const topic of this.#metadata.image.topics.values()) this.#openTopic(topic, 0, (_, work) => work())
     for (const { topicPartition } of this.#directory.partitions()) {
       if (topicPartition.topic === CLUSTER_METADATA) continue
       if (this.get(topicPartition.topic, topicPartition.partition) === undefined)
@@ -95,10 +96,10 @@ export class Partitions {
     for (const change of changes) {
       switch (change.kind) {
         case 'topic-created':
-          this.#openTopic(change.topic, 0)
+          this.#openTopic(change.topic, 0, this.#attempt)
           break
         case 'partitions-added':
-          this.#openTopic(change.topic, change.from)
+          this.#openTopic(change.topic, change.from, this.#attempt)
           break
         case 'topic-deleted':
           this.#deleteTopic(change.topic)
@@ -119,21 +120,23 @@ export class Partitions {
     }
   }
 
-  #openTopic(topic: TopicImage, from: number): void {
+  #openTopic(topic: TopicImage, from: number, run: (topicPartition: TopicPartition, work: () => void) => void): void {
     const config = this.#logConfig(topic.name)
     const partitions = this.#byTopic.get(topic.name) ?? []
     this.#byTopic.set(topic.name, partitions)
     for (const image of topic.partitions) {
       if (image.index < from || !image.replicas.includes(this.#nodeId)) continue
       const topicPartition = { topic: topic.name, partition: image.index }
-      partitions[image.index] = new Partition({
-        topicPartition,
-        topicId: topic.id,
-        log: this.#directory.openLog(topicPartition, topic.id, config),
-        leaderEpoch: image.leaderEpoch,
-        acksAfter: this.#acksAfter,
-        durability: this.#durability,
-        logger: this.#logger,
+      run(topicPartition, () => {
+        partitions[image.index] = new Partition({
+          topicPartition,
+          topicId: topic.id,
+          log: this.#directory.openLog(topicPartition, topic.id, config),
+          leaderEpoch: image.leaderEpoch,
+          acksAfter: this.#acksAfter,
+          durability: this.#durability,
+          logger: this.#logger,
+        })
       })
     }
   }
@@ -142,9 +145,26 @@ export class Partitions {
     const partitions = this.ofTopic(topic.name)
     this.#byTopic.delete(topic.name)
     for (const partition of partitions) {
+      const { topicPartition } = partition
       partition.stop()
-      this.#directory.deleteLog(partition.topicPartition)
-      this.#logger.debug('partition deleted', { partition: directoryName(partition.topicPartition) })
+      this.#attempt(topicPartition, () => this.#directory.deleteLog(topicPartition))
+      this.#logger.debug('partition deleted', { partition: directoryName(topicPartition) })
+    }
+  }
+
+  /**
+   * What the metadata says holds, whatever the disk does: a partition without a log is unknown to clients, a log without a
+   * partition stays, and the next start tries again.
+   */
+  readonly #attempt = (topicPartition: TopicPartition, work: () => void): void => {
+    try {
+      work()
+    } catch (cause) {
+      if (!(cause instanceof StorageError)) throw cause
+      this.#logger.error('a change of the metadata is not on the disk', {
+        partition: directoryName(topicPartition),
+        error: cause.message,
+      })
     }
   }
 

@@ -65,31 +65,27 @@ export class TcpNetwork implements Network {
     address: { readonly host: string; readonly port: number },
     accept: (socket: Socket) => Receiver,
   ): Promise<Listener> {
+    const { host, port } = address
     const server = createServer({ noDelay: true }, (socket) => attach(socket, accept, receiveByCopy))
     return new Promise((resolve, reject) => {
-      server.once('error', (cause: NodeJS.ErrnoException) => {
-        const where = `${address.host}:${address.port}`
-        if (cause.code === 'EADDRINUSE') {
-          reject(
-            new BrokerError('ADDRESS_IN_USE', `port ${address.port} on ${address.host} is in use by another program`, {
-              cause,
-            }),
-          )
-        } else {
-          reject(
-            new BrokerError('ADDRESS_UNAVAILABLE', `cannot listen on ${where}: ${cause.code ?? cause.message}`, {
-              cause,
-            }),
-          )
-        }
-      })
-      server.listen({ host: address.host, port: address.port, backlog: 1024 }, () => {
+      // Once it listens, an error is that of one connection that could not be accepted: the client sees it end.
+      server.on('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(host === '' ? '*' : host, port, cause)))
+      // Without a host Node takes every interface, by IPv6 where there is such and by IPv4 where there is not.
+      server.listen({ ...(host === '' ? {} : { host }), port, backlog: 1024 }, () => {
         if (this.#mode === 'region') receiveIntoRegions(server, accept)
         const bound = server.address() as AddressInfo
         resolve({ host: bound.address, port: bound.port, close: () => closeServer(server) })
       })
     })
   }
+}
+
+function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): BrokerError {
+  if (cause.code === 'EADDRINUSE') {
+    return new BrokerError('ADDRESS_IN_USE', `port ${port} on ${host} is in use by another program`, { cause })
+  }
+  const reason = cause.code ?? cause.message
+  return new BrokerError('ADDRESS_UNAVAILABLE', `cannot listen on ${host}:${port}: ${reason}`, { cause })
 }
 
 function closeServer(server: Server): Promise<void> {
@@ -117,6 +113,10 @@ function attach(
 function receiveByCopy(socket: NodeSocket, receiver: Receiver): void {
   socket.on('data', (chunk: Buffer) => {
     for (let at = 0; at < chunk.length && !socket.destroyed;) {
+      if (socket.isPaused()) {
+        socket.unshift(chunk.subarray(at))
+        return
+      }
       const region = receiver.region()
       const count = Math.min(region.length, chunk.length - at)
       region.set(chunk.subarray(at, at + count))

@@ -4,6 +4,8 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 const VALUE_LENGTH_MAX = 500
+/** What JSON leaves as it is and a terminal takes for a command or a line's end. */
+const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029]/g
 
 /** Lines of text for a person: `12:00:00.123 warn  connection closed client=127.0.0.1 reason="..."`. */
 export function textLogger(
@@ -34,5 +36,6 @@ function textOf(fields: LogFields): string {
 
 function quoted(value: string): string {
   const cut = value.length > VALUE_LENGTH_MAX ? `${value.slice(0, VALUE_LENGTH_MAX)}…` : value
-  return /^[\w.:/-]+$/.test(cut) ? cut : JSON.stringify(cut)
+  if (/^[\w.:/-]+$/.test(cut)) return cut
+  return JSON.stringify(cut).replace(UNPRINTABLE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -29,6 +29,11 @@ export class FaultyDisk implements Disk {
     this.#changesLeft = changeCount
   }
 
+  /** How many changes are left before it dies; negative once it has. */
+  get changesLeft(): number {
+    return this.#changesLeft
+  }
+
   open(path: string, options: { readonly create?: boolean } = {}): DiskFile {
     if (options.create === true && !this.#disk.exists(path)) this.#change('create', path)
     return new FaultyFile(this.#disk.open(path, options), (operation, half) => this.#change(operation, path, half))

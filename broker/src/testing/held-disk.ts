@@ -23,8 +23,30 @@ export class HeldDisk extends MemoryDisk {
     for (const { resolve } of this.#held.splice(0)) resolve()
   }
 
+  /** Ends the syncs that are held of files in a directory of this name. */
+  releaseIn(directory: string): void {
+    for (const held of this.#held.splice(0)) {
+      if (held.path.includes(`/${directory}/`)) held.resolve()
+      else this.#held.push(held)
+    }
+  }
+
   failHeld(): void {
     for (const { path, reject } of this.#held.splice(0)) reject(new StorageError('sync', path, { code: 'EIO' }))
+  }
+
+  override copy(): HeldDisk {
+    const copied = new HeldDisk()
+    const copy = (directory: string): void => {
+      copied.makeDirectory(directory)
+      for (const name of this.list(directory)) {
+        const path = `${directory}/${name}`
+        if (this.isDirectory(path)) copy(path)
+        else copied.writeFile(path, this.readFile(path)!)
+      }
+    }
+    copy('')
+    return copied
   }
 
   override open(path: string, options?: { readonly create?: boolean }): DiskFile {

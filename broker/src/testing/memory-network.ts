@@ -38,24 +38,32 @@ export class MemoryNetwork implements Network {
     if (accept === undefined) throw new BrokerError('CONNECTION_REFUSED', `nobody listens on port ${port}`)
     let isClosed = false
     let isPaused = false
+    let isDelivering = false
     const waiting: Uint8Array[] = []
+    let receiver: Receiver | null = null
+    // As with a socket, the next bytes go where the receiver wanted them when it got the last ones.
+    let region: Uint8Array = new Uint8Array(0)
     const close = () => {
       if (isClosed) return
       isClosed = true
       client.closed()
-      receiver.closed()
+      receiver?.closed()
     }
     const deliver = () => {
+      // What a client sends on hearing of something comes after it.
+      if (isDelivering) return
+      isDelivering = true
       while (!isPaused && !isClosed && waiting.length > 0) {
         const bytes = waiting.shift()!
-        const region = receiver.region()
         const count = Math.min(region.length, bytes.length)
         region.set(bytes.subarray(0, count))
         if (count < bytes.length) waiting.unshift(bytes.subarray(count))
-        receiver.received(count)
+        receiver!.received(count)
+        region = receiver!.region()
       }
+      isDelivering = false
     }
-    const receiver = accept({
+    receiver = accept({
       remoteHost: '127.0.0.1',
       localHost: '127.0.0.1',
       localPort: port,
@@ -72,6 +80,7 @@ export class MemoryNetwork implements Network {
       },
       destroy: close,
     })
+    region = receiver.region()
     return {
       send(bytes, pieceBytes = bytes.length) {
         for (let at = 0; at < bytes.length; at += pieceBytes) waiting.push(bytes.slice(at, at + pieceBytes))

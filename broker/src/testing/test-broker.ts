@@ -1,7 +1,8 @@
 import { buildBatch, ZERO_UUID, apis, type Api } from '@millrace/protocol'
 import { Broker, type BrokerParts } from '../broker.ts'
 import { BrokerConfig, developmentDefaults } from '../config/broker-config.ts'
-import { silentLogger } from '../base/logger.ts'
+import { silentLogger, type Logger } from '../base/logger.ts'
+import type { Disk } from '../log/disk.ts'
 import { MemoryDisk } from '../log/memory-disk.ts'
 import { systemRandom } from '../platform/system-random.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -12,21 +13,20 @@ import { WireClient } from './wire-client.ts'
 export interface TestBroker {
   readonly broker: Broker
   readonly clock: ManualClock
-  readonly disk: MemoryDisk
   readonly network: MemoryNetwork
-  connect(): WireClient
+  readonly connect: () => WireClient
 }
 
 export async function startTestBroker(
   options: {
     readonly settings?: Readonly<Record<string, string>>
-    readonly disk?: MemoryDisk
+    readonly disk?: Disk
     readonly clock?: ManualClock
+    readonly network?: MemoryNetwork
+    readonly logger?: Logger
   } = {},
 ): Promise<TestBroker> {
-  const clock = options.clock ?? new ManualClock()
-  const disk = options.disk ?? new MemoryDisk()
-  const network = new MemoryNetwork()
+  const { clock = new ManualClock(), disk = new MemoryDisk(), network = new MemoryNetwork() } = options
   const sets = Object.entries({ listeners: 'PLAINTEXT://127.0.0.1:0', ...options.settings }).map(
     ([k, v]) => `${k}=${v}`,
   )
@@ -34,14 +34,14 @@ export async function startTestBroker(
   const parts: BrokerParts = {
     config,
     dataDir: '/data',
-    logger: silentLogger,
+    logger: options.logger ?? silentLogger,
     clock,
     random: systemRandom,
     disk,
     network,
   }
   const broker = await Broker.run(parts)
-  return { broker, clock, disk, network, connect: () => new WireClient(network, broker.port) }
+  return { broker, clock, network, connect: () => new WireClient(network, broker.port) }
 }
 
 /** A batch of `count` records with values `v0`, `v1`, ... */

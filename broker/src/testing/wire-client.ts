@@ -66,6 +66,10 @@ export class WireClient {
   /** Sends bytes as they are and gives the frame that comes back, without its size. */
   raw(bytes: Uint8Array, correlationId: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
+      if (this.isClosed) {
+        reject(new Error('the connection is closed'))
+        return
+      }
       this.#waiting.push({ correlationId, resolve, reject })
       this.#connection.send(bytes)
     })

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { brokerKind, run, start, startBroker, until } from '../harness/index.ts'
 
@@ -20,15 +21,15 @@ function isLogLine(line: string): boolean {
 
 // A newcomer copies these.
 describe('the examples of the README', () => {
-  const [testExample, kafkajsExample] = blocks('ts') as [string, string]
+  const [testExample, kafkajsExample, streamsExample] = blocks('ts') as [string, string, string]
 
   beforeAll(() => void mkdirSync(work, { recursive: true }))
   afterAll(() => rmSync(work, { recursive: true, force: true }))
 
-  it('are two: a test, and a program', () => {
-    expect(blocks('ts').length).toBe(2)
+  it('are three: a test, a program, and a stream job', () => {
+    expect(blocks('ts').length).toBe(3)
     expect(testExample).toContain("from 'vitest'")
-    expect(kafkajsExample).toContain("['127.0.0.1:9092']")
+    for (const example of [kafkajsExample, streamsExample]) expect(example).toContain("['127.0.0.1:9092']")
   })
 
   it.skipIf(brokerKind === 'kafka')('the test passes as it stands there', async () => {
@@ -58,6 +59,39 @@ describe('the examples of the README', () => {
       expect(printed()).toEqual(['0 en: hello'])
     } finally {
       await running.stop('SIGKILL')
+      await broker.stop()
+    }
+  })
+
+  it('the stream job counts the words that are produced', async () => {
+    const broker = await startBroker()
+    const kafka = new Kafka({ brokers: [broker.bootstrap], logLevel: logLevel.NOTHING })
+    const admin = kafka.admin()
+    const producer = kafka.producer()
+    const consumer = kafka.consumer({ groupId: 'reader' })
+    const clients = [admin, producer, consumer]
+    await Promise.all(clients.map((client) => client.connect()))
+    await admin.createTopics({ topics: ['lines', 'counts'].map((topic) => ({ topic, numPartitions: 2 })) })
+    const program = join(work, 'job.ts')
+    writeFileSync(
+      program,
+      streamsExample.replace('127.0.0.1:9092', broker.bootstrap) +
+        '\nawait new Promise(() => setInterval(() => app.metrics(), 1000))\n',
+    )
+    const running = start(process.execPath, ['-C', 'source', program], { cwd: work })
+    try {
+      await producer.send({ topic: 'lines', messages: [{ key: '1', value: 'To be or not to be' }] })
+      const counts = new Map<string, bigint>()
+      await consumer.subscribe({ topic: 'counts', fromBeginning: true })
+      await consumer.run({
+        eachMessage: ({ message }) =>
+          Promise.resolve(void counts.set(message.key!.toString(), message.value!.readBigInt64BE())),
+      })
+      await until(() => counts.get('be') === 2n && counts.size === 4, { what: 'counts of all words' })
+      expect(Object.fromEntries(counts)).toEqual({ to: 2n, be: 2n, or: 1n, not: 1n })
+    } finally {
+      await running.stop('SIGKILL')
+      await Promise.all(clients.map((client) => client.disconnect()))
       await broker.stop()
     }
   })

@@ -50,10 +50,4 @@ export {
   type TestRecord,
 } from './testing/test-driver.ts'
 export type { Header, Headers, RecordMetadata } from './topology/task-topology.ts'
-export { run } from './runtime/run.ts'
-export { StreamsApp, type AppState, type Metrics, type PartitionLag } from './runtime/app.ts'
-export type { Guarantee, RunOptions } from './runtime/options.ts'
-export { progressLine } from './runtime/progress.ts'
-export { resetApplication, type ResetOptions, type ResetReport } from './runtime/reset.ts'
-export { StoreQuery, type Answer, type Row, type WindowRow } from './interactive/store-query.ts'
 export * from './runtime/index.ts'

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, vi } from 'vitest'
-import { describeBroker, until, type BrokerUnderTest } from '../../compat-tests/harness/index.ts'
+import {
+  describeBroker,
+  until,
+  type BrokerUnderTest,
+  type StartBrokerOptions,
+} from '../../compat-tests/harness/index.ts'
 import { createTopics, type NewTopic } from '../src/client/admin.ts'
 import { Cluster } from '../src/client/cluster.ts'
 import { Producer } from '../src/client/producer.ts'
@@ -33,9 +38,9 @@ export interface Kit {
 /** Short intervals, so that a test sees at once what takes seconds in production. */
 const quick = { commitInterval: 20, heartbeatInterval: 50, sessionTimeout: '1s' } as const
 
-export function describeApps(name: string, suite: (kit: Kit) => void): void {
+export function describeApps(name: string, suite: (kit: Kit) => void, options: StartBrokerOptions = {}): void {
   vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
-  describeBroker(name, {}, (broker) => {
+  describeBroker(name, options, (broker) => {
     let cluster: Cluster
     let producer: Producer
     beforeAll(async () => {

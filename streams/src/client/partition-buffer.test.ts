@@ -136,6 +136,21 @@ describe('a partition buffer', () => {
     expect(buffer.peek()).toBe(false)
     buffer.add(fetched(aLog(0, { count: 5 })))
     expect(drain(buffer)).toEqual([3, 4])
+    expect(buffer.bufferedBytes).toBe(0)
+  })
+
+  it('keeps its place in a batch when a fetch brings nothing for a reader', () => {
+    const buffer = new PartitionBuffer('t', 0, { position: 0 })
+    buffer.add(fetched(aLog(0, { count: 5 })))
+    expect(drain(buffer, 2)).toEqual([0, 1])
+    buffer.add(
+      fetched(aLog(5, { count: 1, producerId: 1, isTransactional: true }, marker(1, false)), [
+        { producerId: 1, firstOffset: 5 },
+      ]),
+    )
+    expect(buffer.position).toBe(2)
+    expect(drain(buffer)).toEqual([2, 3, 4])
+    expect(buffer.position).toBe(7)
   })
 
   it('refuses bytes that are not what was written, and says where', () => {

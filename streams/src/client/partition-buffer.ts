@@ -98,6 +98,7 @@ export class PartitionBuffer implements TopicPartition {
     this.#batches.length = 0
     this.#next = 0
     this.#reader = null
+    this.#readerBytes = 0
     this.#hasHead = false
     this.#bufferedBytes = 0
     this.#position = offset
@@ -124,8 +125,10 @@ export class PartitionBuffer implements TopicPartition {
       this.#batches.push(batch)
       this.#bufferedBytes += batch.sizeBytes
     }
-    if (!this.#hasHead && this.#next === this.#batches.length)
+    // With a batch open or waiting there are records to come, which a jump would leave out.
+    if (this.#reader === null && this.#next === this.#batches.length) {
       this.#position = Math.max(this.#position, this.fetchOffset)
+    }
   }
 
   /** Whether there is a record to take; the getters below speak of it. Opens the next batch where it has to. */

@@ -180,6 +180,10 @@ function isRefused(error: unknown): boolean {
 /** The innermost message: 'connect ECONNREFUSED 127.0.0.1:9092' says more than 'Connection failed'. */
 function rootMessage(error: unknown): string {
   let message = String(error)
-  for (let at: unknown = error; at instanceof Error; at = at.cause) message = at.message
+  for (let at: unknown = error; at instanceof Error;) {
+    message = at.message
+    const { errors } = at as { errors?: unknown[] }
+    at = errors?.[0] ?? at.cause
+  }
   return message
 }

@@ -11,7 +11,7 @@ import type { TopologyPlan } from '../topology/plan.ts'
 import type { DropReason, TaskContext, TaskTopology } from '../topology/task-topology.ts'
 import { GlobalTables } from './global-tables.ts'
 import type { WorkerAssignment } from './membership.ts'
-import type { RunOptions } from './options.ts'
+import type { RunOptions, StreamsLogger } from './options.ts'
 import { prepare, type Plan } from './prepare.ts'
 import type { RestoreProgress } from './restorer.ts'
 import { MemoryState, StateDirectory } from './state-directory.ts'
@@ -66,6 +66,8 @@ const SESSION_TIMEOUT_MS = 10_000
 const HEARTBEAT_INTERVAL_MS = 1_000
 const REBALANCE_TIMEOUT_MS = 60_000
 const CLOSE_TIMEOUT_MS = 30_000
+/** A cluster may be away for so long before an application gives up. */
+const DELIVERY_TIMEOUT_MS = 5 * 60_000
 
 /**
  * A topology at work in this process. The tasks of the application are spread over all processes that run it; `close`
@@ -96,7 +98,8 @@ export class StreamsApp implements AsyncDisposable {
       throw new StreamsError('invalid-option', `workers: ${workers} is not a number of workers`)
     }
     const topologyPlan = topology.plan()
-    warnOfGeneratedNames(topology.name, topologyPlan)
+    const logger = options.logger ?? processWarnings
+    warnOfGeneratedNames(topology.name, topologyPlan, logger)
     const cluster = await Cluster.connect(options)
     let state: MemoryState | StateDirectory | null = null
     try {
@@ -114,7 +117,7 @@ export class StreamsApp implements AsyncDisposable {
       state = await openState(options, topology.name)
       const globals = new GlobalTables(cluster, { topology, plan, isolation: settings.isolation })
       await globals.fill()
-      return new StreamsApp({ topology, cluster, plan, state, globals, settings, options, workers })
+      return new StreamsApp({ topology, cluster, plan, state, globals, settings, logger, options, workers })
     } catch (error) {
       state?.close()
       await cluster.close()
@@ -129,6 +132,7 @@ export class StreamsApp implements AsyncDisposable {
     readonly state: MemoryState | StateDirectory
     readonly globals: GlobalTables
     readonly settings: WorkerSettings
+    readonly logger: StreamsLogger
     readonly options: RunOptions
     readonly workers: number
   }) {
@@ -152,6 +156,7 @@ export class StreamsApp implements AsyncDisposable {
       globalStore: (name: string) => globals.store(name),
       location: state,
       settings,
+      logger: parts.logger,
       storedTasks: () => state.storedTasks(),
       onHosts: (hosts: WorkerAssignment['hosts']) => (this.#hosts = hosts),
       onFailure: (error: Error) => this.#fail(error),
@@ -311,7 +316,8 @@ export class StreamsApp implements AsyncDisposable {
 
   #fail(error: Error): void {
     this.#failure ??= error
-    void this.close()
+    // What goes wrong in the end of an application that has failed is not what is wrong with it.
+    this.close().catch(() => {})
   }
 }
 
@@ -336,16 +342,20 @@ function settingsOf(options: RunOptions): WorkerSettings {
     onDeserializationError: options.onDeserializationError ?? fail(),
     onProcessingError: options.onProcessingError ?? fail(),
     onProductionError: options.onProductionError ?? fail(),
-    producer: options.producer ?? {},
+    producer: { deliveryTimeoutMs: DELIVERY_TIMEOUT_MS, ...options.producer },
   }
 }
 
-function warnOfGeneratedNames(application: string, { generatedNames }: TopologyPlan): void {
+const processWarnings: StreamsLogger = {
+  info() {},
+  warn: (message) => process.emitWarning(message, { code: 'MILLRACE_STREAMS' }),
+}
+
+function warnOfGeneratedNames(application: string, { generatedNames }: TopologyPlan, logger: StreamsLogger): void {
   if (generatedNames.length === 0) return
-  process.emitWarning(
+  logger.warn(
     `${application}: ${generatedNames.join(', ')} ${generatedNames.length === 1 ? 'is' : 'are'} named by position, ` +
       'and a change of the topology would leave that state behind: give the operators names',
-    { code: 'MILLRACE_UNNAMED_STATE' },
   )
 }
 

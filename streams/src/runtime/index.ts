@@ -1,6 +1,6 @@
 export { run } from './run.ts'
 export { StreamsApp, type AppState, type Metrics, type PartitionLag, type RunnableTopology } from './app.ts'
-export type { Guarantee, RunOptions } from './options.ts'
+export type { Guarantee, RunOptions, StreamsLogger } from './options.ts'
 export { progressLine } from './progress.ts'
 export { resetApplication, type ResetOptions, type ResetReport } from './reset.ts'
 export type { RestoreProgress } from './restorer.ts'

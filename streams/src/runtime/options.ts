@@ -4,6 +4,12 @@ import type { Duration } from '../duration.ts'
 import type { ErrorHandler } from '../topology/error-handler.ts'
 import type { OpenBacking } from './state-directory.ts'
 
+/** Where an application says what happens to it; `console` is one. */
+export interface StreamsLogger {
+  info(message: string): void
+  warn(message: string): void
+}
+
 export type Guarantee = 'at-least-once' | 'exactly-once'
 
 export interface RunOptions extends ConnectionOptions {
@@ -52,6 +58,8 @@ export interface RunOptions extends ConnectionOptions {
     ProducerOptions,
     'batchBytes' | 'bufferBytes' | 'compression' | 'deliveryTimeoutMs' | 'lingerMs'
   >
+  /** Without it, warnings become process warnings and the rest is not said. */
+  readonly logger?: StreamsLogger
   /** Stops the application as `close` does. */
   readonly signal?: AbortSignal
 }

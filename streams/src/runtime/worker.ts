@@ -34,7 +34,7 @@ import {
   encodeMetadata,
   type WorkerAssignment,
 } from './membership.ts'
-import type { Guarantee } from './options.ts'
+import type { Guarantee, StreamsLogger } from './options.ts'
 import type { Plan } from './prepare.ts'
 import { Restorer } from './restorer.ts'
 import { errorHeaders, StreamTask } from './stream-task.ts'
@@ -52,6 +52,7 @@ export interface WorkerEnvironment {
   readonly globalStore: (name: string) => StateStore
   readonly location: StateLocation
   readonly settings: WorkerSettings
+  readonly logger: StreamsLogger
   /** Changelog offsets of the state that this process has on disk but no worker has open. */
   storedTasks(): Readonly<Record<string, number>>
   /** Where the tasks of all instances are, as of the latest assignment. */
@@ -311,6 +312,9 @@ export class Worker implements GroupHandler {
   }
 
   lost(): Promise<void> {
+    if (this.#active.size > 0) {
+      this.#warn('the group has gone on without this worker: its tasks are given up, uncommitted work is done again')
+    }
     return this.#post(() => Promise.resolve(this.#drop()))
   }
 
@@ -392,6 +396,7 @@ export class Worker implements GroupHandler {
     const losses = (this.#stateLosses.get(id) ?? 0) + 1
     this.#stateLosses.set(id, losses)
     if (losses > STATE_LOSSES_MAX) throw error
+    this.#warn(`the state of task ${id} is lost (${error.message}); it is restored from the changelog`)
     const active = this.#active.get(id)
     const stores = active?.stores ?? this.#standby.get(id)
     if (stores === undefined) return
@@ -465,6 +470,14 @@ export class Worker implements GroupHandler {
     for (let run = this.#commands.shift(); run !== undefined; run = this.#commands.shift()) await run()
   }
 
+  #warn(message: string): void {
+    this.#environment.logger.warn(`${this.#environment.applicationId} worker ${this.index}: ${message}`)
+  }
+
+  #info(message: string): void {
+    this.#environment.logger.info(`${this.#environment.applicationId} worker ${this.index}: ${message}`)
+  }
+
   #fail(error: Error): void {
     this.#failure ??= error
     this.#wakeUp()
@@ -496,6 +509,7 @@ export class Worker implements GroupHandler {
       this.#beginStandby(id, await this.#openStores(id))
     }
     this.assignmentCount++
+    this.#info(`works on ${list(assignment.active)}, stands by for ${list(assignment.standby)}`)
     return revoked.length > 0
   }
 
@@ -572,6 +586,7 @@ export class Worker implements GroupHandler {
   /** P3: the transaction is gone, with all results since the last commit; every task goes back to there. */
   async #startOver(): Promise<void> {
     const tasks = [...this.#active.values()]
+    this.#warn('the transaction is lost: every task goes back to its last commit')
     for (const one of tasks) this.#giveUp(one)
     await this.#startNewTransaction()
     const positions = await this.#positionsOf(tasks.map(({ id }) => id))
@@ -616,9 +631,14 @@ export class Worker implements GroupHandler {
     const tasks = (chosen ?? [...this.#active.values()]).flatMap(({ task }) => (task?.isDirty === true ? [task] : []))
     for (const [id, stores] of this.#standby) this.#persist(id, () => stores.persist())
     if (tasks.length === 0) return true
-    const flushed = tasks.filter((task) => this.#persist(task.id, () => task.flush()))
-    const offsets = flushed.map((task) => task.offsets())
+    let flushed: StreamTask[] = []
+    let offsets: PartitionOffset[][] = []
     try {
+      // Without a transaction, results are safe before the changelog says that they were emitted: who dies in between
+      // emits them again instead of never.
+      if (this.#transaction === null) await this.#producer.flush()
+      flushed = tasks.filter((task) => this.#persist(task.id, () => task.flush()))
+      offsets = flushed.map((task) => [...task.offsets()])
       await this.#producer.flush()
       await this.#commitOffsets(offsets.flat())
     } catch (error) {
@@ -631,6 +651,7 @@ export class Worker implements GroupHandler {
         if (only === undefined && (isRebalance(error) || isRetriable(error))) return true
         if (!isRebalance(error)) throw error
       }
+      this.#warn('the group has gone on without this worker: its tasks are given up, uncommitted work is done again')
       this.#drop()
       this.#member.fenced()
       return false
@@ -723,6 +744,11 @@ export class Worker implements GroupHandler {
     const isOurs = [...this.#active.values()].some(({ buffers }) => buffers.includes(buffer))
     if (!isOurs) return
     const [found] = await this.#resetOffsets([buffer])
+    const { topic, partition, position } = buffer
+    this.#warn(
+      `${topic}-${partition} has no records at offset ${position} any more: what was there is left out, ` +
+        `and reading goes on at ${found!.offset}`,
+    )
     this.#fetcher.seek(buffer.topic, buffer.partition, found!.offset)
   }
 
@@ -791,6 +817,10 @@ function isRebalance(error: unknown): boolean {
 function streamTimeOf(metadata: string | undefined): number {
   const match = /^stream-time=(\d+)$/.exec(metadata ?? '')
   return match === null ? -1 : Number(match[1])
+}
+
+function list(ids: readonly TaskId[]): string {
+  return ids.length === 0 ? 'no task' : ids.join(' ')
 }
 
 function immediate(): Promise<void> {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { uniqueName, until } from '../../../compat-tests/harness/index.ts'
+import { deleteRecords } from '../../src/client/admin.ts'
 import { deadLetter, json, retry, skip, string, topic, topology, type Topology } from '../../src/index.ts'
 import { describeApps } from '../kit.ts'
 
@@ -127,5 +128,29 @@ describeApps('records that cannot be processed', (kit) => {
     expect((await kit.read(output.name)).map(({ key }) => key)).toEqual(['a', 'c'])
     expect((await kit.read(`${name}-dead`)).map(({ key }) => key)).toEqual(['b'])
     expect(running.failure).toBeNull()
+  })
+
+  it('are left out, and that is said, when they were deleted before they were read', async () => {
+    const { app, input, output, results } = await aDoubling()
+    await kit.send(
+      input,
+      Array.from({ length: 10 }, (_, n) => aNumber(n)),
+    )
+    {
+      await using first = await kit.start(app)
+      await until(async () => (await kit.read(output)).length === 10, { what: 'ten results' })
+      await first.commit()
+    }
+    await kit.send(input, [aNumber(10), aNumber(11)])
+    await deleteRecords(kit.cluster, [{ topic: input, partition: 0, offset: 11 }])
+    const warnings: string[] = []
+    await using second = await kit.start(app, { logger: { info() {}, warn: (text) => void warnings.push(text) } })
+    await until(async () => (await results()).at(-1) === '22', { what: 'the last result' })
+    expect(await results()).not.toContain('20')
+    expect(warnings).toEqual([
+      `${app.name} worker 0: ${input}-0 has no records at offset 10 any more: what was there is left out, ` +
+        'and reading goes on at 11',
+    ])
+    expect(second.failure).toBeNull()
   })
 })

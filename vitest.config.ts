@@ -11,7 +11,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['{native,protocol,broker,streams,scripts}/**/*.test.ts'],
+          include: ['{native,protocol,broker,streams,scripts,bench/measure}/**/*.test.ts'],
         },
       },
       {
@@ -22,6 +22,17 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 300_000,
           fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'bench',
+          include: ['bench/*.test.ts'],
+          testTimeout: 180_000,
+          fileParallelism: false,
+          // It compares what records cost, so it has the machine to itself, after the others.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

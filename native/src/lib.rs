@@ -13,7 +13,13 @@ pub fn crc32c(bytes: &[u8], start: u32, end: u32) -> Result<u32> {
 
 /// Whether `bytes[start, end)` is exactly `record_count` well-framed records; see `records.rs`.
 #[napi(js_name = "checkRecords")]
-pub fn check_records(bytes: &[u8], start: u32, end: u32, record_count: i32, mut facts: Float64Array) -> Result<u32> {
+pub fn check_records(
+    bytes: &[u8],
+    start: u32,
+    end: u32,
+    record_count: i32,
+    mut facts: Float64Array,
+) -> Result<u32> {
     let (status, mut seen) = records::check(part(bytes, start, end)?, record_count);
     seen.position += start as usize;
     // SAFETY: the array is the caller's own, no other thread knows of it, and nothing else here refers to its memory
@@ -27,7 +33,10 @@ pub fn check_records(bytes: &[u8], start: u32, end: u32, record_count: i32, mut 
 }
 
 fn part(bytes: &[u8], start: u32, end: u32) -> Result<&[u8]> {
-    bytes
-        .get(start as usize..end as usize)
-        .ok_or_else(|| Error::new(Status::InvalidArg, format!("[{start}, {end}) of {} bytes", bytes.len())))
+    bytes.get(start as usize..end as usize).ok_or_else(|| {
+        Error::new(
+            Status::InvalidArg,
+            format!("[{start}, {end}) of {} bytes", bytes.len()),
+        )
+    })
 }

@@ -65,7 +65,11 @@ pub fn check(bytes: &[u8], record_count: i32) -> (Status, Facts) {
         max_timestamp_index: -1,
         position: 0,
     };
-    let mut status = if record_count >= 0 { Status::Ok } else { Status::BadRecordCount };
+    let mut status = if record_count >= 0 {
+        Status::Ok
+    } else {
+        Status::BadRecordCount
+    };
     let mut index = 0;
     while index < record_count {
         match record(bytes, facts.position) {
@@ -139,7 +143,12 @@ fn record(bytes: &[u8], start: usize) -> Result<Record, Status> {
     if at != end {
         return Err(Status::RecordTooLong);
     }
-    Ok(Record { timestamp_delta, offset_delta, has_key: key_length >= 0, end })
+    Ok(Record {
+        timestamp_delta,
+        offset_delta,
+        has_key: key_length >= 0,
+        end,
+    })
 }
 
 /// Where `length` bytes from `at` end; -1 stands for null and takes none.
@@ -188,7 +197,9 @@ fn varlong(bytes: &[u8], start: usize) -> Option<(i64, usize)> {
     let mut raw: u64 = 0;
     for i in 0..10 {
         let byte = *bytes.get(start + i)?;
-        raw |= u64::from(byte & 0x7f).checked_shl(7 * i as u32).unwrap_or(0);
+        raw |= u64::from(byte & 0x7f)
+            .checked_shl(7 * i as u32)
+            .unwrap_or(0);
         if byte < 0x80 {
             if i == 9 && byte > 1 {
                 return Some((i64::MAX, start + i + 1));
@@ -213,10 +224,16 @@ mod tests {
         let bytes = [plain(5, 0), plain(9, 1), plain(2, 2)].concat();
         let (status, facts) = check(&bytes, 3);
         assert_eq!(status, Status::Ok);
-        assert_eq!((facts.max_timestamp_delta, facts.max_timestamp_index), (9, 1));
+        assert_eq!(
+            (facts.max_timestamp_delta, facts.max_timestamp_index),
+            (9, 1)
+        );
         assert_eq!(facts.min_timestamp_delta, 2);
         assert!(facts.has_contiguous_offsets);
-        assert_eq!((facts.first_null_key_index, facts.last_offset_delta), (0, 2));
+        assert_eq!(
+            (facts.first_null_key_index, facts.last_offset_delta),
+            (0, 2)
+        );
         assert_eq!(facts.position, bytes.len());
     }
 
@@ -225,13 +242,19 @@ mod tests {
         let mut bytes = [plain(0, 0), plain(0, 1)].concat();
         bytes[7] = 60;
         let (status, facts) = check(&bytes, 2);
-        assert_eq!((status, facts.bad_record_index), (Status::BadRecordLength, 1));
+        assert_eq!(
+            (status, facts.bad_record_index),
+            (Status::BadRecordLength, 1)
+        );
     }
 
     #[test]
     fn counts_records_and_bytes() {
         assert_eq!(check(&plain(0, 0), 2).0, Status::TooFewRecords);
-        assert_eq!(check(&[plain(0, 0), plain(0, 1)].concat(), 1).0, Status::TooManyBytes);
+        assert_eq!(
+            check(&[plain(0, 0), plain(0, 1)].concat(), 1).0,
+            Status::TooManyBytes
+        );
         assert_eq!(check(&[], -1).0, Status::BadRecordCount);
     }
 

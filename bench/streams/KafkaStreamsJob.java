@@ -23,7 +23,7 @@ import org.apache.kafka.streams.kstream.TimeWindows;
 /**
  * The queries of queries.ts in Kafka Streams' own DSL, one thread, default settings. Counts what it reads, and prints one
  * JSON line when that is `records`: the seconds from the first record to the last.
- * Arguments: query, bootstrap, prefix of the topics, records, state directory.
+ * Arguments: query, bootstrap, prefix of the topics, records, state directory, application.
  */
 public final class KafkaStreamsJob {
     private static long seen = 0;
@@ -38,7 +38,7 @@ public final class KafkaStreamsJob {
         build(query, prefix, builder, new Counter(records, done));
 
         Properties properties = new Properties();
-        properties.put(StreamsConfig.APPLICATION_ID_CONFIG, prefix + query + "-java");
+        properties.put(StreamsConfig.APPLICATION_ID_CONFIG, args[5]);
         properties.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, args[1]);
         properties.put(StreamsConfig.STATE_DIR_CONFIG, args[4]);
         properties.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);

@@ -1,9 +1,17 @@
-// One query as a process of its own, as KafkaStreamsJob.java is: query, bootstrap, prefix, records, state directory.
+// One query as a process of its own, as KafkaStreamsJob.java is: query, bootstrap, prefix, records, state directory,
+// application.
 import { readFileSync } from 'node:fs'
 import { run } from '@millrace/streams'
 import { build, type Query } from './queries.ts'
 
-const [query, bootstrap, prefix, records, stateDir] = process.argv.slice(2) as [Query, string, string, string, string]
+const [query, bootstrap, prefix, records, stateDir, application] = process.argv.slice(2) as [
+  Query,
+  string,
+  string,
+  string,
+  string,
+  string,
+]
 const wanted = Number(records)
 let seen = 0
 let firstMs = 0
@@ -12,7 +20,7 @@ const done = new Promise<void>((resolve) => {
   finished = resolve
 })
 
-const job = build(query, prefix, () => {
+const job = build(query, { prefix, application }, () => {
   if (seen === 0) firstMs = performance.now()
   seen += 1
   if (seen === wanted) finished()

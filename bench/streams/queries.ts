@@ -50,8 +50,12 @@ const text = (name: string): Topic<string, string> => topic(name, { key: string(
 const numbers = (name: string): Topic<string, number> => topic(name, { key: string(), value: int64() })
 
 /** The same queries as in KafkaStreamsJob.java; `seen` is called for every record that is read. */
-export function build(query: Query, prefix: string, seen: () => void): Topology {
-  const built = topology(`${prefix}${query}-ts`)
+export function build(
+  query: Query,
+  { prefix, application }: { readonly prefix: string; readonly application: string },
+  seen: () => void,
+): Topology {
+  const built = topology(application)
   const out = `${prefix}${query}-ts-out`
   const source = (input: Input): Stream<string, string> => built.stream(text(prefix + input)).peek(seen)
   const bids = (): Stream<string, string> => source('bids')

@@ -96,21 +96,20 @@ async function withAdmin(broker: Broker, inputs: readonly Input[]): Promise<void
 async function measure(query: Query, broker: Broker): Promise<Line> {
   const line = { query, broker: broker.contestant.name, ours: [] as Measured[], kafkaStreams: [] as Measured[] }
   for (let round = 0; round < rounds; round++) {
-    line.ours.push(await runJob('ts', query, broker))
-    line.kafkaStreams.push(await runJob('java', query, broker))
+    line.ours.push(await runJob('ts', query, broker, round))
+    line.kafkaStreams.push(await runJob('java', query, broker, round))
   }
   const [a, b] = [rate(line.ours), rate(line.kafkaStreams)]
   console.log(`${query} on ${line.broker}: ${Math.round(a)} against ${Math.round(b)} records/s, ${(a / b).toFixed(2)}x`)
   return line
 }
 
-async function runJob(engine: 'ts' | 'java', query: Query, broker: Broker): Promise<Measured> {
+async function runJob(engine: 'ts' | 'java', query: Query, broker: Broker, round: number): Promise<Measured> {
   const stateDir = mkdtempSync(join(tmpdir(), 'bench-state-'))
   const total = inputsOf[query].reduce((sum, input) => sum + shareOf(input), 0)
-  const args = [query, broker.bootstrap, 'in-', String(total), stateDir]
+  // An application of its own, so that nothing of an earlier round is gone on with: no offsets, no internal topics.
+  const args = [query, broker.bootstrap, 'in-', String(total), stateDir, `${query}-${engine}-${round}`]
   try {
-    // Nothing of an earlier round is gone on with: no offsets, no internal topics.
-    await forget(broker, `in-${query}-${engine}`)
     const text =
       engine === 'ts'
         ? await output(process.execPath, ['-C', 'source', join(here, 'job.ts'), ...args], { timeoutMs: JOB_TIMEOUT_MS })
@@ -123,26 +122,6 @@ async function runJob(engine: 'ts' | 'java', query: Query, broker: Broker): Prom
   } finally {
     rmSync(stateDir, { recursive: true, force: true })
   }
-}
-
-async function forget(broker: Broker, application: string): Promise<void> {
-  const admin = new Kafka({ brokers: [broker.bootstrap], logLevel: logLevel.NOTHING }).admin()
-  await admin.connect()
-  const { groups } = await admin.listGroups()
-  if (groups.some(({ groupId }) => groupId === application)) {
-    // A member that just left may be noticed a moment later.
-    for (let attempt = 0; attempt < 50; attempt++) {
-      const { groups: described } = await admin.describeGroups([application])
-      if (described[0]!.members.length === 0) break
-      await new Promise((again) => setTimeout(again, 200))
-    }
-    await admin.deleteGroups([application])
-  }
-  const internal = (await admin.listTopics()).filter(
-    (topic) => topic.startsWith(`${application}-`) && /-(changelog|repartition)$|-topic$/.test(topic),
-  )
-  if (internal.length > 0) await admin.deleteTopics({ topics: internal })
-  await admin.disconnect()
 }
 
 function rate(measured: readonly Measured[]): number {

@@ -10,7 +10,9 @@ if (spawnSync('cargo', ['--version']).error !== undefined) {
   const args = ['build', '--platform', '--release', '--no-js', '--dts', '../target/native.d.ts']
   const built = spawnSync('napi', args, { cwd: native, encoding: 'utf8', shell: process.platform === 'win32' })
   if (built.status !== 0) {
-    console.log('millrace: the native module was not built, so its TypeScript twin is used')
+    console.log(
+      'millrace: the native module was not built; one that an earlier install built is used, or else its TypeScript twin',
+    )
     console.log(built.error?.message ?? built.stderr)
   }
 }

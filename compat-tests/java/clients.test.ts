@@ -196,11 +196,12 @@ describeJava("Java's producer and consumer", (broker, shell) => {
   }
 })
 
-/** The partition of `__consumer_offsets` that holds a group: Java's hash of its name over the number of partitions. */
+/** The partition of `__consumer_offsets` that holds a group: the size of Java's hash of its name, modulo. */
 function partitionOf(group: string): number {
   let hash = 0
   for (const letter of group) hash = (Math.imul(hash, 31) + letter.charCodeAt(0)) | 0
-  return (hash & 0x7fffffff) % 4
+  // Math.abs as Kafka has it, which for a negative hash is not the same as clearing the sign bit.
+  return Math.abs(hash) % 4
 }
 
 interface InternalRecord {

@@ -1,10 +1,16 @@
+import fs from 'node:fs'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import {
   MIN_RECORD_BYTES,
   RECORD_FACT_COUNT,
   RecordFact,
   RecordStatus,
+  WriteFailed,
   describeRecordStatus,
   type Native,
 } from '../src-js/index.ts'
@@ -211,6 +217,91 @@ describe.each(implementations)('checkRecords ($kind)', ({ checkRecords }) => {
   it('does not walk headers that cannot be there', () => {
     const body = Uint8Array.from([20, 0, 0, 0, 1, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f])
     expect(check(body, 1).status).toBe(RecordStatus.badHeaders)
+  })
+})
+
+describe.each(implementations)('writeRanges ($kind)', ({ kind, writeRanges }) => {
+  const path = join(fs.mkdtempSync(join(tmpdir(), `native-${kind}-`)), 'file')
+  afterAll(() => fs.rmSync(path.slice(0, -'/file'.length), { recursive: true }))
+
+  it('writes the ranges one behind the other, and leaves the rest of the file', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 1, maxLength: 300 }),
+        fc.array(fc.tuple(fc.nat(300), fc.nat(300)), { maxLength: 150 }),
+        fc.nat(50),
+        (bytes, pairs, position) => {
+          const bounds = pairs.map((pair) => pair.map((at) => at % (bytes.length + 1)).toSorted((a, b) => a - b))
+          fs.writeFileSync(path, Buffer.alloc(position, 0xee))
+          const file = fs.openSync(path, 'r+')
+          const expected = Buffer.concat(bounds.map(([start, end]) => bytes.subarray(start, end)))
+          expect(writeRanges(file, bytes, Uint32Array.from(bounds.flat()), bounds.length, position)).toBe(
+            expected.length,
+          )
+          fs.closeSync(file)
+          expect(fs.readFileSync(path).equals(Buffer.concat([Buffer.alloc(position, 0xee), expected]))).toBe(true)
+        },
+      ),
+    )
+  })
+
+  it('says what the system refused, and how much was written before', () => {
+    fs.writeFileSync(path, '')
+    const file = fs.openSync(path, 'r')
+    const write = () => writeRanges(file, Buffer.alloc(10), Uint32Array.of(0, 10), 1, 0)
+    expect(write).toThrow(WriteFailed)
+    expect(write).toThrow(expect.objectContaining({ code: 'EBADF', errno: -9, written: 0 }))
+    fs.closeSync(file)
+  })
+
+  it.skipIf(!fs.existsSync('/dev/full'))('says that the disk is full', () => {
+    const file = fs.openSync('/dev/full', 'w')
+    const write = () => writeRanges(file, Buffer.alloc(10), Uint32Array.of(0, 5, 5, 10), 2, 0)
+    expect(write).toThrow(expect.objectContaining({ code: 'ENOSPC', written: 0 }))
+    fs.closeSync(file)
+  })
+
+  it('refuses ranges that are not in the bytes', () => {
+    const file = fs.openSync(path, 'w')
+    expect(() => writeRanges(file, Buffer.alloc(10), Uint32Array.of(0, 11), 1, 0)).toThrow('[0, 11) of 10 bytes')
+    expect(() => writeRanges(file, Buffer.alloc(10), Uint32Array.of(6, 5), 1, 0)).toThrow('[6, 5) of 10 bytes')
+    expect(fs.fstatSync(file).size).toBe(0)
+    fs.closeSync(file)
+  })
+})
+
+describe('sendFile', () => {
+  const sendFile = implementations.at(-1)!.sendFile
+
+  it.skipIf(sendFile === null)('sends as much as the socket takes, and the rest when there is room again', async () => {
+    const directory = fs.mkdtempSync(join(tmpdir(), 'native-send-'))
+    const content = Buffer.alloc(20_000_000)
+    for (let at = 0; at < content.length; at += 4) content.writeInt32LE(at, at)
+    fs.writeFileSync(join(directory, 'file'), content)
+    const file = fs.openSync(join(directory, 'file'), 'r')
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    const [socket] = (await once(server, 'connection')) as [Socket]
+    const { fd } = (socket as unknown as { _handle: { fd: number } })._handle
+
+    const received: Buffer[] = []
+    let sent = sendFile!(fd, file, 0, content.length)
+    expect(sent).toBeGreaterThan(0)
+    expect(sent).toBeLessThan(content.length)
+    expect(sendFile!(fd, file, sent, content.length - sent)).toBe(0)
+    let receivedBytes = 0
+    for await (const chunk of client) {
+      received.push(chunk as Buffer)
+      receivedBytes += (chunk as Buffer).length
+      sent += sendFile!(fd, file, sent, content.length - sent)
+      if (receivedBytes === content.length) break
+    }
+    expect(Buffer.concat(received).equals(content)).toBe(true)
+    socket.destroy()
+    server.close()
+    fs.closeSync(file)
+    fs.rmSync(directory, { recursive: true })
   })
 })
 

@@ -91,6 +91,6 @@ describe('the recorded frames', () => {
     const unseen = Object.values(apis)
       .map(({ name }) => name)
       .filter((name) => !seen.has(name))
-    expect(unseen).toEqual(['OffsetForLeaderEpoch'])
+    expect(unseen).toEqual(['OffsetForLeaderEpoch', 'WriteTxnMarkers'])
   })
 })

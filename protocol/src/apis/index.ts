@@ -18,6 +18,11 @@ import { deleteTopics } from './20-delete-topics.ts'
 import { deleteRecords } from './21-delete-records.ts'
 import { initProducerId } from './22-init-producer-id.ts'
 import { offsetForLeaderEpoch } from './23-offset-for-leader-epoch.ts'
+import { addPartitionsToTxn } from './24-add-partitions-to-txn.ts'
+import { addOffsetsToTxn } from './25-add-offsets-to-txn.ts'
+import { endTxn } from './26-end-txn.ts'
+import { writeTxnMarkers } from './27-write-txn-markers.ts'
+import { txnOffsetCommit } from './28-txn-offset-commit.ts'
 import { describeConfigs } from './32-describe-configs.ts'
 import { alterConfigs } from './33-alter-configs.ts'
 import { describeLogDirs } from './35-describe-log-dirs.ts'
@@ -28,6 +33,9 @@ import { alterPartitionReassignments } from './45-alter-partition-reassignments.
 import { listPartitionReassignments } from './46-list-partition-reassignments.ts'
 import { offsetDelete } from './47-offset-delete.ts'
 import { describeCluster } from './60-describe-cluster.ts'
+import { describeProducers } from './61-describe-producers.ts'
+import { describeTransactions } from './65-describe-transactions.ts'
+import { listTransactions } from './66-list-transactions.ts'
 import { describeTopicPartitions } from './75-describe-topic-partitions.ts'
 
 export type { ProduceRequest, ProduceResponse } from './00-produce.ts'
@@ -49,6 +57,11 @@ export type { DeleteTopicsRequest, DeleteTopicsResponse } from './20-delete-topi
 export type { DeleteRecordsRequest, DeleteRecordsResponse } from './21-delete-records.ts'
 export type { InitProducerIdRequest, InitProducerIdResponse } from './22-init-producer-id.ts'
 export type { OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse } from './23-offset-for-leader-epoch.ts'
+export type { AddPartitionsToTxnRequest, AddPartitionsToTxnResponse } from './24-add-partitions-to-txn.ts'
+export type { AddOffsetsToTxnRequest, AddOffsetsToTxnResponse } from './25-add-offsets-to-txn.ts'
+export type { EndTxnRequest, EndTxnResponse } from './26-end-txn.ts'
+export type { WriteTxnMarkersRequest, WriteTxnMarkersResponse } from './27-write-txn-markers.ts'
+export type { TxnOffsetCommitRequest, TxnOffsetCommitResponse } from './28-txn-offset-commit.ts'
 export type { DescribeConfigsRequest, DescribeConfigsResponse } from './32-describe-configs.ts'
 export type { AlterConfigsRequest, AlterConfigsResponse } from './33-alter-configs.ts'
 export type { DescribeLogDirsRequest, DescribeLogDirsResponse } from './35-describe-log-dirs.ts'
@@ -65,6 +78,9 @@ export type {
 } from './46-list-partition-reassignments.ts'
 export type { OffsetDeleteRequest, OffsetDeleteResponse } from './47-offset-delete.ts'
 export type { DescribeClusterRequest, DescribeClusterResponse } from './60-describe-cluster.ts'
+export type { DescribeProducersRequest, DescribeProducersResponse } from './61-describe-producers.ts'
+export type { DescribeTransactionsRequest, DescribeTransactionsResponse } from './65-describe-transactions.ts'
+export type { ListTransactionsRequest, ListTransactionsResponse } from './66-list-transactions.ts'
 export type { DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse } from './75-describe-topic-partitions.ts'
 
 /**
@@ -91,6 +107,11 @@ export const apis = {
   deleteRecords,
   initProducerId,
   offsetForLeaderEpoch,
+  addPartitionsToTxn,
+  addOffsetsToTxn,
+  endTxn,
+  writeTxnMarkers,
+  txnOffsetCommit,
   describeConfigs,
   alterConfigs,
   describeLogDirs,
@@ -101,6 +122,9 @@ export const apis = {
   listPartitionReassignments,
   offsetDelete,
   describeCluster,
+  describeProducers,
+  describeTransactions,
+  listTransactions,
   describeTopicPartitions,
 } as const
 

@@ -4,17 +4,19 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { apis } from '@millrace/protocol'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { requestFrame } from './testing/wire-client.ts'
 
 const bin = join(import.meta.dirname, '../bin/millrace.js')
 let directory: string
-const running: ChildProcessWithoutNullStreams[] = []
+const children: ChildProcessWithoutNullStreams[] = []
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'millrace-cli-'))
 })
 afterEach(async () => {
-  for (const child of running.splice(0)) {
+  for (const child of children.splice(0)) {
     if (child.exitCode !== null || child.signalCode !== null) continue
     child.kill('SIGKILL')
     await once(child, 'exit')
@@ -23,8 +25,12 @@ afterEach(async () => {
 })
 
 function run(...args: string[]) {
-  const child = spawn(process.execPath, ['-C', 'source', bin, ...args], { cwd: directory })
-  running.push(child)
+  return running(process.execPath, ['-C', 'source', bin, ...args])
+}
+
+function running(command: string, args: readonly string[]) {
+  const child = spawn(command, args, { cwd: directory })
+  children.push(child)
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (text) => (stdout += String(text)))
@@ -35,7 +41,10 @@ function run(...args: string[]) {
 
 /** Starts a broker and resolves when it says that it listens. */
 async function started(...args: string[]) {
-  const broker = run('start', ...args)
+  return listening(run('start', ...args))
+}
+
+async function listening(broker: ReturnType<typeof run>) {
   await expect.poll(() => broker.stdout() + broker.stderr(), { timeout: 10_000 }).toMatch(/listens on|millrace:/)
   const port = Number(/listens on 127\.0\.0\.1:(\d+)/.exec(broker.stdout())?.[1])
   return { ...broker, port }
@@ -51,7 +60,7 @@ describe('millrace start', () => {
   it('listens, says where its data is and what an acknowledgement means, and stops on SIGTERM with 0', async () => {
     const broker = await started('--port', '0', '--data', join(directory, 'data'))
     expect(broker.stdout()).toContain(join(directory, 'data'))
-    expect(broker.stdout()).toContain('written, not yet synced')
+    expect(broker.stdout()).toContain('an acknowledged record is synced to disk;')
     const socket = connect(broker.port, '127.0.0.1')
     await once(socket, 'connect')
     socket.destroy()
@@ -103,10 +112,43 @@ describe('millrace start', () => {
     chmodSync(directory, 0o700)
   })
 
-  it('refuses a second data directory, in which there may be partitions already', async () => {
-    const text = await failure('start', '--port', '0', '--set', 'log.dirs=a,b')
-    expect(text).toBe('millrace: log.dirs=a,b: one directory, as several are not there yet')
+  it.each([
+    [['--memory'], 'data in memory; an acknowledged record is in memory, and gone with the process;'],
+    [['--set', 'acks.after=write'], 'an acknowledged record is written, not yet synced to disk ('],
+    [
+      ['--set', 'acks.after=write', '--set', 'log.flush.interval.ms=250'],
+      'an acknowledged record is written, and synced to disk within 250 ms (',
+    ],
+    [['--set', 'log.dirs=a,b'], 'data in a, b; '],
+  ])('says what it promises with %j', async (args, promise) => {
+    const broker = await started('--port', '0', ...args)
+    expect(broker.stdout()).toContain(promise)
   })
+
+  it.skipIf(process.platform !== 'linux')('S16: warns of a limit of open files that is soon reached', async () => {
+    const node = [process.execPath, '-C', 'source', bin, 'start', '--port', '0', '--memory']
+    const broker = await listening(running('bash', ['-c', 'ulimit -n 700; exec "$@"', 'bash', ...node]))
+    expect(broker.stderr()).toContain('this process may have 700 files open: logs take up to 512')
+  })
+
+  // A limit of the shell on the size of files is the one way to make a write fail that needs no rights.
+  it.skipIf(process.platform === 'win32')(
+    'S9: answers a write that failed and exits with 1, in one sentence',
+    async () => {
+      const script = `trap '' XFSZ; ulimit -f 16; exec "$@"`
+      const node = [process.execPath, '-C', 'source', bin, 'start', '--port', '0', '--data', join(directory, 'data')]
+      const broker = await listening(running('bash', ['-c', script, 'bash', ...node]))
+      const socket = connect(broker.port, '127.0.0.1')
+      await once(socket, 'connect')
+      const topic = { name: 't', numPartitions: 1000, replicationFactor: 1, assignments: [], configs: [] }
+      socket.write(requestFrame(apis.createTopics, 7, 1, { topics: [topic], timeoutMs: 0 }))
+      const [answer] = (await once(socket, 'data')) as [Buffer]
+      expect(answer.includes(Buffer.from('the metadata log failed: EFBIG'))).toBe(true)
+      expect(await broker.exit).toBe(1)
+      expect(broker.stderr()).toMatch(/^millrace: append to .*__cluster_metadata-0.*: EFBIG$/m)
+      socket.destroy()
+    },
+  )
 
   it.each([
     [['start', '--prot', '1'], '--prot'],

@@ -1,12 +1,16 @@
 import { native } from '@millrace/native'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { readFileSync } from 'node:fs'
-import { BrokerError, ConfigError } from './base/errors.ts'
+import { BrokerError } from './base/errors.ts'
 import { hostPort } from './base/host-port.ts'
+import type { BrokerConfig as Config } from './config/broker-config.ts'
+import { openFilesMax } from './platform/open-files.ts'
 import { LOG_LEVELS, textLogger, type LogLevel } from './platform/text-logger.ts'
 
 const DEFAULT_HOST = '127.0.0.1'
 const DEFAULT_PORT = 9092
+/** Below this a few hundred clients and a few hundred partitions get into each other's way. */
+const OPEN_FILES_WANTED = 2048
 
 /** What a broker started from the command line does when nothing else is said; a stranger finds no open port. */
 const defaults = {
@@ -60,15 +64,16 @@ async function start(flags: StartFlags): Promise<void> {
       environment: process.env,
       sets: [...flags.set, ...flagSettings(flags)],
     })
-    const dataDir = flags.memory ? null : (flags.data ?? onlyDirectory(config.logDirs))
-    const broker = await Broker.run(systemParts({ config, dataDir, logger }))
-    const promise =
-      config.text('acks.after') === 'fsync'
-        ? 'synced to disk'
-        : 'written, not yet synced to disk (acks.after=fsync waits for that)'
-    const where = broker.dataDir === null ? 'in memory' : `in ${broker.dataDir}`
+    const filesMax = openFilesMax()
+    if (filesMax !== null && filesMax < OPEN_FILES_WANTED) {
+      logger.warn(`this process may have ${filesMax} files open: logs take up to 512, each connection one more`)
+    }
+    const dataDirs = flags.memory ? [] : flags.data === undefined ? config.logDirs : [flags.data]
+    const broker = await Broker.run(systemParts({ config, dataDir: dataDirs[0] ?? null, dataDirs, logger }))
+    const where = dataDirs.length === 0 ? 'in memory' : `in ${dataDirs.join(', ')}`
     process.stdout.write(
-      `millrace listens on ${broker.bootstrap}; data ${where}; an acknowledged record is ${promise}; ` +
+      `millrace listens on ${broker.bootstrap}; data ${where}; ` +
+        `an acknowledged record is ${promiseOf(config, dataDirs.length === 0)}; ` +
         `checksums by ${native.kind === 'rust' ? 'the native module' : 'TypeScript, the native module is not there'}\n`,
     )
     let isStopping = false
@@ -83,6 +88,10 @@ async function start(flags: StartFlags): Promise<void> {
     }
     process.on('SIGINT', stop)
     process.on('SIGTERM', stop)
+    // The broker closed itself: no data directory is left that it could go on with.
+    broker.closed.catch((error: unknown) => {
+      if (!isStopping) fail(error)
+    })
   } catch (error) {
     fail(error)
   }
@@ -94,10 +103,14 @@ function fail(error: unknown): never {
   process.exit(1)
 }
 
-/** A second directory may hold partitions already, and leaving it out would look like losing them. */
-function onlyDirectory(directories: readonly string[]): string {
-  if (directories.length === 1) return directories[0]!
-  throw new ConfigError('log.dirs', directories.join(','), 'one directory, as several are not there yet')
+/** What may be lost of what was acknowledged, and when. */
+function promiseOf(config: Config, isInMemory: boolean): string {
+  if (isInMemory) return 'in memory, and gone with the process'
+  if (config.text('acks.after') === 'fsync') return 'synced to disk'
+  const flushMs = Number(config.topicDefault('flush.ms')?.value ?? Infinity)
+  return flushMs > Number.MAX_SAFE_INTEGER
+    ? 'written, not yet synced to disk (acks.after=fsync waits for that)'
+    : `written, and synced to disk within ${flushMs} ms (acks.after=fsync waits for that)`
 }
 
 function readProperties(path: string): string {

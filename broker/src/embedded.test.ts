@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { apis } from '@millrace/protocol'
@@ -7,6 +7,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Broker } from './broker.ts'
 import { aBatch, startTestBroker } from './testing/test-broker.ts'
+import { TransactionalProducer } from './testing/transactional-producer.ts'
 
 function kafkaAt(broker: Broker): Kafka {
   return new Kafka({ brokers: [broker.bootstrap], logLevel: logLevel.NOTHING, retry: { retries: 2 } })
@@ -174,6 +175,43 @@ describe('waitForLag', () => {
   })
 })
 
+describe('waitForLag of a topic with transactions', () => {
+  it('counts what committed transactions have written, and nothing else', async () => {
+    const { broker, clock, connect } = await startTestBroker()
+    await broker.createTopic('t')
+    const client = connect()
+    const producer = new TransactionalProducer(connect(), 'x', 2)
+    await producer.begin()
+    for (const isCommit of [true, false, true]) {
+      for (const value of ['a', 'b']) await producer.write('t', 0, value)
+      await producer.end(isCommit)
+    }
+    await producer.write('t', 0, 'of a transaction that is open')
+    const lagFrom = async (offset: number): Promise<string> => {
+      // Which is what a consumer commits that never hears of markers.
+      await client.request(apis.offsetCommit, 8, {
+        groupId: 'g',
+        generationIdOrMemberEpoch: -1,
+        memberId: '',
+        topics: [{ name: 't', partitions: [{ partitionIndex: 0, committedOffset: offset, committedMetadata: '' }] }],
+      })
+      const late = broker.waitForLag('g', -1, { timeoutMs: 20 })
+      clock.advance(20)
+      return late.then(
+        () => 'no lag',
+        (error: Error) => /lag of \d+/.exec(error.message)![0],
+      )
+    }
+    // 0 a, 1 b, 2 its commit, 3 a, 4 b, 5 its abort, 6 a, 7 b, 8 its commit.
+    const lags = [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    const seen: string[] = []
+    for (const offset of lags) seen.push(await lagFrom(offset))
+    expect(seen).toEqual([4, 3, 2, 2, 2, 2, 1, 0, 0].map((lag) => `lag of ${lag}`))
+    await broker.waitForLag('g', 0)
+    await broker.close()
+  })
+})
+
 describe('a broker that is closed', () => {
   it('ends the waits for a lag', async () => {
     const { broker, clock } = await startTestBroker()
@@ -204,6 +242,17 @@ describe('a broker with a data directory', () => {
     expect(await admin.fetchTopicOffsets('t')).toMatchObject([{ low: '0', high: '3' }])
     expect(await admin.fetchOffsets({ groupId: 'g', topics: ['t'] })).toMatchObject([{ partitions: [{ offset: '3' }] }])
     await admin.disconnect()
+  })
+
+  it('may have several of them', async () => {
+    const directories = [join(dataDir, 'a'), join(dataDir, 'b')]
+    await using broker = await Broker.start({ settings: { 'log.dirs': directories.join(',') } })
+    await broker.createTopic('t', { partitions: 4 })
+    const admin = kafkaAt(broker).admin()
+    await admin.connect()
+    expect(directories.map((path) => readdirSync(path).filter((name) => name.startsWith('t-')).length)).toEqual([2, 2])
+    await admin.disconnect()
+    expect(broker.dataDir).toBe(directories[0])
   })
 
   it('is refused to a second broker while the first has it', async () => {

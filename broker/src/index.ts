@@ -1,3 +1,3 @@
-export { Broker, type BrokerOptions, type TopicOptions } from './broker.ts'
+export { Broker, type BrokerOptions, type StorageStatus, type TopicOptions } from './broker.ts'
 export { BrokerError, ConfigError, CorruptLogError, StorageError } from './base/errors.ts'
 export type { LogFields, Logger } from './base/logger.ts'

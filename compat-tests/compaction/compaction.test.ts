@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { CompressionTypes, type Kafka, type Producer } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DumpedFile, dumpFiles, logFiles } from '../dump-log/dump.ts'
-import { brokerKind, describeBroker, kafkaTool, until } from '../harness/index.ts'
+import { brokerKind, describeBroker, kafkaTool, uniqueName, until } from '../harness/index.ts'
 import { javaMissing, ToolShell } from '../java/tool-shell.ts'
 import { aConsumer, anAdmin, aProducer, aTopic, kafkaOf } from '../kafkajs/clients.ts'
 import { collect } from '../kafkajs/reading.ts'
@@ -236,6 +236,127 @@ describeBroker('log clean-up', { settings, dataDir, process: true }, (broker) =>
     })
   })
 
+  describe('of transactions in a compacted topic', () => {
+    /** Markers have the time of the machine, so everything else has a time around it. */
+    async function fillWithTransactions(topic: string): Promise<void> {
+      const admin = await anAdmin(kafka)
+      const isStableTo = (offset: number) =>
+        until(async () => Number((await admin.fetchTopicOffsets(topic))[0]!.high) === offset, {
+          what: `end of the transactions before ${offset}`,
+        })
+      const options = { idempotent: true, maxInFlightRequests: 1 }
+      const [one, two] = await Promise.all(
+        ['one', 'two'].map((id) => aProducer(kafka, { ...options, transactionalId: uniqueName(id) })),
+      )
+      const plain = await aProducer(kafka)
+      const transact = async (
+        producer: Producer,
+        ending: 'commit' | 'abort',
+        ...batches: string[][]
+      ): Promise<void> => {
+        const transaction = await producer.transaction()
+        for (const texts of batches) await transaction.send({ topic, messages: messagesOf(texts) })
+        await transaction[ending]()
+      }
+      await transact(one!, 'commit', ['a=1', 'b=1'], ['c=1']) // 0-1, 2, marker 3
+      await isStableTo(4)
+      await transact(two!, 'abort', ['a=2', 'd=1'], ['b=2']) // 4-5, 6, marker 7
+      await isStableTo(8)
+      await plain.send({ topic, messages: messagesOf(['e=1', 'c=2']) }) // 8-9
+      await transact(one!, 'commit', ['a=3'], ['f=1']) // 10, 11, marker 12
+      await isStableTo(13)
+      await transact(two!, 'abort', ['f=2']) // 13, marker 14
+      await isStableTo(15)
+      await plain.send({ topic, messages: messagesOf(['b=3', 'f=3']) }) // 15-16
+      await startSegment(plain, topic) // 17
+    }
+
+    const messagesOf = (texts: readonly string[]) =>
+      texts.map((text) => ({ key: text.split('=')[0]!, value: text.split('=')[1] ?? null }))
+
+    let minutes = 0
+    /** A record of the future goes to a segment of its own, and those before it can be compacted. */
+    async function startSegment(producer: Producer, topic: string): Promise<void> {
+      const timestamp = String(Date.now() + ++minutes * 60_000)
+      await producer.send({ topic, messages: [{ key: 'last', value: '1', timestamp }] })
+    }
+
+    async function visible(topic: string): Promise<string[]> {
+      const consumer = await aConsumer(kafka)
+      await consumer.subscribe({ topics: [topic], fromBeginning: true })
+      const messages = await collect(consumer)
+      await until(() => messages.some(({ key }) => key === 'last'), { what: `the last record of ${topic}` })
+      await consumer.disconnect()
+      return messages.filter(({ key }) => key !== 'last').map(({ offset, key, value }) => `${offset} ${key}=${value}`)
+    }
+
+    it('drops what was aborted and keeps markers as long as somebody may need them', async () => {
+      const topic = await aTopic(kafka, { config: { ...compacted, 'segment.ms': '30000' } })
+      await fillWithTransactions(topic)
+      const left = ['8 e=1', '9 c=2', '10 a=3', '15 b=3', '16 f=3']
+      await until(async () => (await visible(topic)).join() === left.join(), { what: 'compaction' })
+    })
+
+    it.skipIf(noJava !== null)('leaves the batches that Kafka leaves', async () => {
+      const shell = await ToolShell.start()
+      try {
+        const config = { ...compacted, 'segment.ms': '30000' }
+        const [kept, gone] = [
+          await aTopic(kafka, { config }),
+          await aTopic(kafka, { config: { ...config, 'delete.retention.ms': '300' } }),
+        ]
+        for (const topic of [kept, gone]) await fillWithTransactions(topic)
+        const batches = async (topic: string): Promise<string[]> => {
+          const files = logFiles(dataDir).filter((path) => dirname(path) === join(dataDir, `${topic}-0`))
+          const found = await dumpFiles(shell, files, ['--deep-iteration', '--print-data-log'])
+          expect(found.complaints.filter((line) => !isGap(line))).toEqual([])
+          return batchesOf(found.files).filter((line) => Number.parseInt(line, 10) < 17)
+        }
+        const untilLeft = async (topic: string, expected: readonly string[], again = async () => {}): Promise<void> => {
+          let last: readonly string[] = []
+          const isSame = async (): Promise<boolean> => {
+            await again()
+            last = await batches(topic)
+            return last.join() === expected.join()
+          }
+          await until(isSame, { what: `clean-up of ${topic}` }).catch(() => {})
+          expect(last).toEqual(expected)
+        }
+        const afterBoth = [
+          '8-9 count 2 none CreateTime',
+          '10-10 count 1 none CreateTime producer',
+          // The last batch of a producer stays, without its records, and with it the marker.
+          '11-11 count 0 none CreateTime producer',
+          '12-12 count 1 none CreateTime producer control',
+          '13-13 count 0 none CreateTime producer',
+          '14-14 count 1 none CreateTime producer control',
+          '15-16 count 2 none CreateTime',
+        ]
+        await untilLeft(kept, [
+          '3-3 count 1 none CreateTime producer control',
+          '7-7 count 1 none CreateTime producer control',
+          ...afterBoth,
+        ])
+        const plain = await aProducer(kafka)
+        // The next compaction finds that nothing is left before a marker, one after delete.retention.ms takes it away.
+        await startSegment(plain, kept)
+        await untilLeft(kept, [
+          '3-3 count 1 none CreateTime horizon producer control',
+          '7-7 count 1 none CreateTime horizon producer control',
+          ...afterBoth,
+        ])
+        await untilLeft(gone, afterBoth, () => startSegment(plain, gone))
+        const indexes = logFiles(dataDir).filter((path) => path.includes(`/${gone}-0/`) && path.endsWith('.txnindex'))
+        const entries = (await dumpFiles(shell, indexes, [])).files.flatMap(({ lines }) => lines)
+        expect(entries.map((line) => line.replace(/producerId: \d+/, 'producerId: _'))).toEqual([
+          'version: 0 producerId: _ firstOffset: 13 lastOffset: 14 lastStableOffset: 15',
+        ])
+      } finally {
+        await shell.stop()
+      }
+    })
+  })
+
   describe('of a topic that is compacted and deleted', () => {
     it('keeps the last record of each key until it is too old', async () => {
       const retention = String(Date.now() - (T0 + 1.5 * STEP_MS))
@@ -312,6 +433,7 @@ function batchesOf(files: readonly DumpedFile[]): string[] {
     words.push(/\b(CreateTime|LogAppendTime): /.exec(line)![1]!)
     if (/deleteHorizonMs: OptionalLong\[\d+\]/.test(line)) words.push('horizon')
     if (word('producerId') !== '-1') words.push('producer')
+    if (word('isControl') === 'true') words.push('control')
     return [words.join(' ')]
   })
 }

@@ -14,12 +14,12 @@ export interface DumpedFile {
   /** `orders-0`, the directory of a partition. */
   readonly partition: string
   readonly path: string
-  /** `.log`, `.index`, `.timeindex` or `.snapshot`. */
+  /** `.log`, `.index`, `.timeindex`, `.txnindex` or `.snapshot`. */
   readonly kind: string
   readonly lines: readonly string[]
 }
 
-const kinds = new Set(['.log', '.index', '.timeindex', '.snapshot'])
+const kinds = new Set(['.log', '.index', '.timeindex', '.txnindex', '.snapshot'])
 
 /** The files that the tool can read, below the data directory, in the order of partitions and offsets. */
 export function logFiles(dataDir: string): string[] {
@@ -47,6 +47,7 @@ export async function dump(shell: ToolShell, dataDir: string): Promise<Dump> {
   const files = logFiles(dataDir)
   const topics = new Map([
     ['--offsets-decoder', files.filter((file) => partitionOf(file).startsWith('__consumer_offsets-'))],
+    ['--transaction-log-decoder', files.filter((file) => partitionOf(file).startsWith('__transaction_state-'))],
     ['--cluster-metadata-decoder', files.filter((file) => partitionOf(file) === '__cluster_metadata-0')],
   ])
   const internal = new Set([...topics.values()].flat())

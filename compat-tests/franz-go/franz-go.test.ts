@@ -73,6 +73,22 @@ describe.skipIf(reason !== null)(`franz-go${reason === null ? '' : `: ${reason}`
       })
     })
 
+    describe('transactions', () => {
+      it('are seen when they are committed, and closed to a producer that was replaced', async () => {
+        expect(await observe('transactions', broker.bootstrap)).toEqual({
+          described: ['Ongoing', true],
+          listed: true,
+          committed: ['0', '2', '4'],
+          'the zombie is fenced': true,
+          'committed after that': ['0', '2', '4', 'of its successor'],
+        })
+      })
+
+      it('of sessions that come and go copy each record once', async () => {
+        expect(await observe('transact', broker.bootstrap)).toEqual({ 'each once': true })
+      })
+    })
+
     describe('a group', () => {
       const underLoad = (protocol: string, revoked: number) => ({
         'given up by the first when the second came': [revoked],

@@ -43,6 +43,8 @@ var themes = map[string]func(*session){
 	"list-offsets":   listOffsets,
 	"delete-records": deleteRecords,
 	"cluster":        cluster,
+	"transactions":   transactions,
+	"transact":       transactSession,
 }
 
 func main() {

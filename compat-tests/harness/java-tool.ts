@@ -19,6 +19,7 @@ export const kafkaTool = {
   logDirs: 'org.apache.kafka.tools.LogDirsCommand',
   producerPerformance: 'org.apache.kafka.tools.ProducerPerformance',
   topics: 'org.apache.kafka.tools.TopicCommand',
+  transactions: 'org.apache.kafka.tools.TransactionsCommand',
 } as const
 
 /** Runs a tool of the Kafka distribution to its end: `await javaTool(kafkaTool.topics, ['--list', ...])`. */

@@ -4,7 +4,7 @@ import type { ToolShell } from './tool-shell.ts'
 /** Runs one theme of a program in `src/` and returns what it saw, by the name of what it looked at. */
 export async function observe(
   shell: Pick<ToolShell, 'run'>,
-  program: 'AdminThemes' | 'ClientThemes',
+  program: 'AdminThemes' | 'ClientThemes' | 'TransactionThemes',
   theme: string,
   bootstrap: string,
 ): Promise<Record<string, unknown>> {

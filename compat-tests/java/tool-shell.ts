@@ -25,8 +25,7 @@ export class ToolShell {
   }
 
   static async start(): Promise<ToolShell> {
-    const classPath = [await compile(), kafkaClassPath].join(delimiter)
-    return new ToolShell([...smallHeap, logging, '-cp', classPath, 'ToolShell'])
+    return new ToolShell(await javaArguments('ToolShell'))
   }
 
   /** Runs a main class to its end. Calls wait for each other. */
@@ -64,6 +63,16 @@ export class ToolShell {
   #answers(): string[] {
     return this.#java.stdout.split('\n').slice(0, -1)
   }
+}
+
+/** Starts a program in `src/` that runs until it is stopped, or killed. */
+export async function startProgram(main: string, args: readonly string[]): Promise<RunningProcess> {
+  return start('java', [...(await javaArguments(main)), ...args])
+}
+
+async function javaArguments(main: string): Promise<string[]> {
+  const classPath = [await compile(), kafkaClassPath].join(delimiter)
+  return [...smallHeap, logging, '-cp', classPath, main]
 }
 
 /** Why Java programs cannot be compiled and run here, or null when they can. Printed once, as `missing` does. */

@@ -24,11 +24,6 @@ const methods = methodsOf(definitions, {
 
 /** Methods without a test, each with the reason. */
 const excluded: Readonly<Record<string, string>> = {
-  'producer.transaction': 'transactions are not supported yet',
-  'transaction.sendOffsets': 'transactions are not supported yet',
-  'transaction.commit': 'transactions are not supported yet',
-  'transaction.abort': 'transactions are not supported yet',
-  'transaction.isActive': 'transactions are not supported yet',
   'admin.createAcls': 'access control lists are not supported yet',
   'admin.describeAcls': 'access control lists are not supported yet',
   'admin.deleteAcls': 'access control lists are not supported yet',

@@ -4,13 +4,17 @@ import { install, observe } from './program.ts'
 
 const reason = missing('python3')
 
+// A transaction that is left open is to be aborted soon after its time is up.
+const settings = { 'transaction.abort.timed.out.transaction.cleanup.interval.ms': '500' }
+
 describe.skipIf(reason !== null)(`librdkafka${reason === null ? '' : `: ${reason}`}`, () => {
   beforeAll(install)
 
-  describeBroker('with a broker', {}, (broker) => {
+  describeBroker('with a broker', { settings }, (broker) => {
     const records = (theme: string) => observe('records', theme, broker.bootstrap)
     const positions = (theme: string) => observe('positions', theme, broker.bootstrap)
     const groups = (theme: string) => observe('groups', theme, broker.bootstrap)
+    const transactions = (theme: string) => observe('transactions', theme, broker.bootstrap)
     const administration = (theme: string) => observe('administration', theme, broker.bootstrap)
 
     it('reads records as it sent them, with every compression', async () => {
@@ -243,6 +247,45 @@ describe.skipIf(reason !== null)(`librdkafka${reason === null ? '' : `: ${reason
           'log.retention.ms': [null, 'DEFAULT_CONFIG', false],
         },
       })
+    })
+
+    it('commits and aborts transactions over partitions', async () => {
+      expect(await transactions('endings')).toEqual({
+        committed: true,
+        everything: 19,
+        'an empty one': ['NONE', 'NONE'],
+      })
+    })
+
+    it('waits with what is behind an open transaction', async () => {
+      expect(await transactions('holding')).toEqual({
+        'while it is open': ['before'],
+        'its end': 1,
+        'when it is aborted': ['before', 'quick', 'behind'],
+      })
+    })
+
+    it('commits offsets with a transaction', async () => {
+      expect(await transactions('offsets')).toEqual({
+        committed: 2,
+        aborted: 2,
+        'of a member that left': ['UNKNOWN_MEMBER_ID', 'abortable'],
+      })
+    })
+
+    it('fences a producer whose transactional id another one has taken', async () => {
+      expect(await transactions('fencing')).toEqual({
+        'commit of the zombie': ['_FENCED', 'fatal'],
+        seen: ['of the successor'],
+      })
+    })
+
+    it('copies each record once, with transactions that are aborted on the way', async () => {
+      expect(await transactions('copying')).toEqual({ 'exactly once': true, 'with aborted ones': true })
+    })
+
+    it('cannot commit a transaction that took too long', async () => {
+      expect(await transactions('timing_out')).toEqual({ commit: '_FENCED' })
     })
 
     it('lists, describes and deletes groups', async () => {

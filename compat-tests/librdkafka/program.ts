@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, renameSync, rmSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { run, type RunResult, uniqueName } from '../harness/index.ts'
+import { run, type RunningProcess, type RunResult, start, uniqueName } from '../harness/index.ts'
 
 const here = import.meta.dirname
 const requirements = join(here, 'requirements.txt')
@@ -34,6 +34,11 @@ export async function observe(script: string, theme: string, bootstrap: string):
   const { stdout } = await succeed(python, [join(here, `${script}.py`), theme, bootstrap, uniqueName(theme)], env)
   const lines = stdout.trim().split('\n')
   return Object.assign({}, ...lines.map((line) => JSON.parse(line) as object)) as Record<string, unknown>
+}
+
+/** Starts a script that runs until it is stopped. */
+export function startScript(path: string, args: readonly string[]): RunningProcess {
+  return start(python, [path, ...args], { env: { PYTHONDONTWRITEBYTECODE: '1' } })
 }
 
 async function succeed(command: string, args: readonly string[], env: Record<string, string> = {}): Promise<RunResult> {

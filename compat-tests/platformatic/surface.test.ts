@@ -11,6 +11,7 @@ const definitions = (path: string): string => readFileSync(join(clients, path), 
 const methods = [
   ...methodsOf(definitions('producer/producer.d.ts'), { Producer: 'producer' }),
   ...methodsOf(definitions('producer/producer-stream.d.ts'), { ProducerStream: 'producerStream' }),
+  ...methodsOf(definitions('producer/transaction.d.ts'), { Transaction: 'transaction' }),
   ...methodsOf(definitions('consumer/consumer.d.ts'), { Consumer: 'consumer' }),
   ...methodsOf(definitions('consumer/messages-stream.d.ts'), { MessagesStream: 'stream' }),
   ...methodsOf(definitions('admin/admin.d.ts'), { Admin: 'admin' }),
@@ -20,7 +21,6 @@ const methods = [
 
 /** Methods without a test, each with the reason. */
 const excluded: Readonly<Record<string, string>> = {
-  'producer.beginTransaction': 'transactions are not supported yet',
   'admin.createAcls': 'access control lists are not supported yet',
   'admin.describeAcls': 'access control lists are not supported yet',
   'admin.deleteAcls': 'access control lists are not supported yet',

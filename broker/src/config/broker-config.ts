@@ -235,9 +235,6 @@ export class BrokerConfig {
         `a quorum of several controllers is not there yet: only node.id=${this.nodeId} itself`,
       )
     }
-    if (this.logDirs.length > 1) {
-      warnings.push(`only the first of ${this.logDirs.length} data directories is used so far: ${this.logDirs[0]}`)
-    }
     if (this.int('default.replication.factor') > 1) {
       warnings.push(
         `default.replication.factor=${this.text('default.replication.factor')}: ` +

@@ -10,9 +10,33 @@ export const brokerSections: readonly Section[] = [
     options: [
       string(
         'acks.after',
-        'write',
-        'What an acknowledgement means: write, that the operating system has the record, as in Kafka; fsync, that the disk has it.',
+        'fsync',
+        'What an acknowledgement means: fsync, that the disk has the record; write, that the operating system has it, as in Kafka. In memory there is no difference.',
         { oneOf: ['write', 'fsync'] },
+      ),
+      string(
+        'recovery.on.corruption',
+        'fail',
+        'What becomes of a log that is damaged where it was durable: fail leaves it as it is and its partition offline, truncate ends it before the damage and keeps what follows aside.',
+        { oneOf: ['fail', 'truncate'] },
+      ),
+      long(
+        'log.dir.reserve.bytes',
+        -1,
+        'Free room of a data directory below which clients cannot append, so that the broker can still write what it must; 0 for none, -1 for 2 % of the file system, at most 1 GiB.',
+        { min: -1 },
+      ),
+      long(
+        'scrub.max.bytes.per.second',
+        1048576,
+        'How fast closed segments are read through in the background to find damage; 0 for not at all.',
+        { min: 0 },
+      ),
+      int(
+        'transaction.version',
+        2,
+        'Level of the feature of this name: 2 gives every transaction of a client that can have it an epoch of its own (KIP-890).',
+        { min: 0, max: 2 },
       ),
     ],
   },
@@ -30,9 +54,11 @@ export const brokerSections: readonly Section[] = [
       string('broker.rack', null, 'Rack or zone of the node, as Metadata tells it to clients.'),
       list('log.dirs', null, 'Data directories, separated by commas.'),
       list('log.dir', '.millrace', 'Data directory, when log.dirs is not set.'),
-      string('metadata.log.dir', null, 'Directory of the metadata log; the first data directory when not set.', {
-        missing: 'several data directories',
-      }),
+      string(
+        'metadata.log.dir',
+        null,
+        'Which of the data directories gets the metadata log; the first when not set. One that has it keeps it.',
+      ),
       long(
         'log.dir.failure.timeout.ms',
         30000,
@@ -41,7 +67,7 @@ export const brokerSections: readonly Section[] = [
       ),
       list('cordoned.log.dirs', '', 'Directories that get no new partitions; * for all of them.', {
         update: 'per-broker',
-        missing: 'several data directories',
+        missing: 'a say in where partitions go',
         isHarmless: true,
       }),
       int('num.recovery.threads.per.data.dir', 2, 'Threads that recover the logs of one directory at a start.', {
@@ -250,20 +276,17 @@ export const brokerSections: readonly Section[] = [
       long('log.flush.interval.messages', '9223372036854775807', 'Records after which a partition is synced to disk.', {
         min: 1,
         update: 'cluster-wide',
-        missing: 'syncing to disk',
-        isHarmless: true,
       }),
       long(
         'log.flush.interval.ms',
         null,
         'Time after which a partition is synced to disk; log.flush.scheduler.interval.ms when not set.',
-        { update: 'cluster-wide', missing: 'syncing to disk', isHarmless: true },
+        { update: 'cluster-wide' },
       ),
       long(
         'log.flush.scheduler.interval.ms',
         '9223372036854775807',
-        'How often partitions are looked at for log.flush.interval.ms.',
-        { missing: 'syncing to disk', isHarmless: true },
+        'Stands in for log.flush.interval.ms when that is not set. There is no schedule: each partition is synced in its time.',
       ),
       int('log.flush.offset.checkpoint.interval.ms', 60000, 'How often the recovery points are written.', { min: 0 }),
       int('log.flush.start.offset.checkpoint.interval.ms', 60000, 'How often the log start offsets are written.', {
@@ -622,8 +645,6 @@ export const brokerSections: readonly Section[] = [
   },
   {
     title: 'Transactions',
-    missing: 'transactions',
-    isHarmless: true,
     options: [
       int('transaction.max.timeout.ms', 900000, 'Longest transaction timeout a producer may ask for.', { min: 1 }),
       int('transactional.id.expiration.ms', 604800000, 'How long an unused transactional id is remembered.', {

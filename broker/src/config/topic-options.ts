@@ -46,16 +46,8 @@ export const topicOptions: readonly Option[] = [
     min: 1,
   }),
   long('delete.retention.ms', 86400000, 'How long a tombstone stays after a compaction.', { min: 0 }),
-  long('flush.messages', '9223372036854775807', 'Records after which a partition is synced to disk.', {
-    min: 1,
-    missing: 'syncing to disk',
-    isHarmless: true,
-  }),
-  long('flush.ms', '9223372036854775807', 'Time after which a partition is synced to disk.', {
-    min: 0,
-    missing: 'syncing to disk',
-    isHarmless: true,
-  }),
+  long('flush.messages', '9223372036854775807', 'Records after which a partition is synced to disk.', { min: 1 }),
+  long('flush.ms', '9223372036854775807', 'Time after which a partition is synced to disk.', { min: 0 }),
   int('min.insync.replicas', 1, 'Replicas that must have a record before a produce with acks=all is answered.', {
     min: 1,
     missing: 'replication',

@@ -237,17 +237,29 @@ export class ClassicGroup {
 
   /** Whether the offsets of a commit may be stored; a commit of a member also counts as a heartbeat. */
   validateOffsetCommit(memberId: string, groupInstanceId: string | null, generationId: number): number {
-    if (this.#state === 'Dead') return ErrorCode.coordinatorNotAvailable
     // No generation: an administrator, or a consumer that assigns partitions to itself. Nobody else may use the group.
-    if (generationId < 0 && this.#state === 'Empty') return ErrorCode.none
-    if (generationId < 0 && memberId === '' && groupInstanceId === null) return ErrorCode.unknownMemberId
-    const errorCode = this.#validateMember(memberId, groupInstanceId)
+    const isNobody = generationId < 0 && memberId === '' && groupInstanceId === null
+    if (isNobody && this.#state !== 'Empty' && this.#state !== 'Dead') return ErrorCode.unknownMemberId
+    const errorCode = this.validateTransactionalCommit(memberId, groupInstanceId, generationId)
     if (errorCode !== ErrorCode.none) return errorCode
-    if (generationId !== this.#generationId) return ErrorCode.illegalGeneration
+    if (generationId < 0) return ErrorCode.none
     // The member knows its generation but cannot have got an assignment in it: it may try again after the rebalance.
     if (this.#state === 'CompletingRebalance') return ErrorCode.rebalanceInProgress
     this.#expectHeartbeat(this.#member(memberId))
     return ErrorCode.none
+  }
+
+  /**
+   * The same for offsets of a transaction. Producers of before Kafka 2.5 do not say for which member they commit, and a
+   * rebalance that is under way does not matter.
+   */
+  validateTransactionalCommit(memberId: string, groupInstanceId: string | null, generationId: number): number {
+    if (this.#state === 'Dead') return ErrorCode.coordinatorNotAvailable
+    if (generationId < 0 && this.#state === 'Empty') return ErrorCode.none
+    if (generationId < 0 && memberId === '' && groupInstanceId === null) return ErrorCode.none
+    const errorCode = this.#validateMember(memberId, groupInstanceId)
+    if (errorCode !== ErrorCode.none) return errorCode
+    return generationId === this.#generationId ? ErrorCode.none : ErrorCode.illegalGeneration
   }
 
   timerFired(timer: GroupTimer, nowMs: number): void {

@@ -59,10 +59,13 @@ export class CommittedOffsets {
     pending.set(groupId, topic, partition, committed)
   }
 
-  endTransaction(producerId: number, isCommit: boolean): void {
+  /** Returns the groups that the transaction had offsets of. */
+  endTransaction(producerId: number, isCommit: boolean): string[] {
     const pending = this.#pending.get(producerId)
     this.#pending.delete(producerId)
-    if (pending === undefined || !isCommit) return
+    if (pending === undefined) return []
+    const groupIds = [...pending.#byGroup.keys()]
+    if (!isCommit) return groupIds
     for (const [groupId, topics] of pending.#byGroup) {
       for (const [topic, partitions] of topics) {
         for (const [partition, committed] of partitions) {
@@ -73,6 +76,7 @@ export class CommittedOffsets {
         }
       }
     }
+    return groupIds
   }
 
   /** Whether a transaction that is still open has committed an offset for the partition. */
@@ -81,6 +85,14 @@ export class CommittedOffsets {
       if (pending.get(groupId, topic, partition) !== undefined) return true
     }
     return false
+  }
+
+  /** The partitions of a group that have an offset, or would have one if every open transaction committed. */
+  *partitionsOfGroup(groupId: string): Generator<{ readonly topic: string; readonly partition: number }> {
+    for (const [topic, partitions] of this.ofGroup(groupId)) {
+      for (const partition of partitions.keys()) yield { topic, partition }
+    }
+    for (const pending of this.#pending.values()) yield* pending.partitionsOfGroup(groupId)
   }
 
   hasOpenTransaction(groupId: string): boolean {

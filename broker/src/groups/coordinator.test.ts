@@ -182,6 +182,49 @@ describe('loading', () => {
     expect(groups.committedOffset(groupIn(1), 't3', 0)).toBeNull()
   })
 
+  it('keeps the end of a transaction that comes meanwhile for what is read before it', async () => {
+    const topic = largeTopic()
+    const pending = (groupId: string, producerId: number) =>
+      buildBatch({
+        records: [
+          encodeGroupRecord({
+            kind: 'offset',
+            groupId,
+            topic: 'pending',
+            partition: producerId,
+            value: {
+              offset: 5,
+              leaderEpoch: -1,
+              metadata: '',
+              commitTimestampMs: 0,
+              expireTimestampMs: -1,
+              topicId: ZERO_UUID,
+              recordOffset: -1,
+            },
+          }),
+        ],
+        isTransactional: true,
+        producerId,
+        producerEpoch: 0,
+        nowMs: 0,
+      })
+    const groupId = groupIn(1)
+    for (const producerId of [10, 11, 12]) topic.append(1, pending(groupId, producerId))
+    const { groups, clock } = start({ topic })
+    groups.transactionEnded(1, 10, true)
+    groups.transactionEnded(1, 11, false)
+    expect(groups.isLoading).toBe(true)
+    clock.advance(0)
+    expect(groups.isLoading).toBe(false)
+    expect([10, 11, 12].map((partition) => groups.committedOffset(groupId, 'pending', partition))).toEqual([
+      5,
+      null,
+      null,
+    ])
+    groups.transactionEnded(1, 12, true)
+    expect(groups.committedOffset(groupId, 'pending', 12)).toBe(5)
+  })
+
   it('can be stopped by close', async () => {
     const world = start({ topic: largeTopic() })
     const loaded = world.groups.whenLoaded()

@@ -22,6 +22,7 @@ import type { BrokerConfig } from '../config/broker-config.ts'
 import { CONSUMER_OFFSETS } from '../metadata/topic-names.ts'
 import { ClassicGroup, joinRefusal } from './classic-group.ts'
 import { CommittedOffsets, type CommittedOffset } from './committed-offsets.ts'
+import { coordinatorError } from './coordinator-error.ts'
 import type { GroupEffect, GroupSettings, GroupTimer, JoinAnswer, LeavingMember, SyncAnswer } from './group-events.ts'
 import { metadataFor } from './group-member.ts'
 import { encodeGroupRecord, type GroupRecord } from './group-records.ts'
@@ -58,6 +59,16 @@ export interface CommitRequest {
   readonly offsets: readonly OffsetToCommit[]
 }
 
+export interface TransactionalCommitRequest {
+  readonly groupId: string
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly generationId: number
+  readonly offsets: readonly OffsetToCommit[]
+}
+
 export interface FetchedOffset {
   readonly partitionIndex: number
   readonly committedOffset: number
@@ -71,7 +82,13 @@ interface Shard {
   readonly partition: number
   state: 'loading' | 'loaded' | 'failed'
   readonly offsets: CommittedOffsets
+  readonly endsWhileLoading: { readonly producerId: number; readonly isCommit: boolean }[]
 }
+
+/** An offset that is being committed. */
+type OffsetRecord = Extract<GroupRecord, { kind: 'offset' }> & { readonly value: CommittedOffset }
+
+const NO_PRODUCER = { producerId: -1, producerEpoch: -1 }
 
 interface CoordinatedGroup {
   readonly group: ClassicGroup
@@ -148,6 +165,7 @@ export class GroupCoordinator {
       partition,
       state: 'loading',
       offsets: new CommittedOffsets(),
+      endsWhileLoading: [],
     }))
     this.#loading = { steps: this.#replayAll(topic), timer: null }
     this.#continueLoading()
@@ -371,8 +389,8 @@ export class GroupCoordinator {
     if (coordinated === undefined) return ErrorCode.groupIdNotFound
     if (coordinated.group.state !== 'Empty') return ErrorCode.nonEmptyGroup
     const tombstones: GroupRecord[] = []
-    for (const [topic, partitions] of shard.offsets.ofGroup(groupId)) {
-      for (const partition of partitions.keys()) tombstones.push(offsetTombstone(groupId, topic, partition))
+    for (const { topic, partition } of shard.offsets.partitionsOfGroup(groupId)) {
+      tombstones.push(offsetTombstone(groupId, topic, partition))
     }
     tombstones.push({ kind: 'group', groupId, value: null })
     return this.#store(shard, tombstones)
@@ -394,17 +412,52 @@ export class GroupCoordinator {
       if (errorCode !== ErrorCode.none) return errorCode
     }
 
-    const nowMs = this.#clock.nowMs()
-    const expireTimestampMs = request.retentionTimeMs === -1 ? -1 : nowMs + request.retentionTimeMs
+    const { retentionTimeMs } = request
+    const expireTimestampMs = retentionTimeMs === -1 ? -1 : this.#clock.nowMs() + retentionTimeMs
+    const { records, errorCodes } = this.#offsetRecords(groupId, request.offsets, expireTimestampMs)
+    const errorCode = this.#store(shard, records)
+    return errorCode === ErrorCode.none ? errorCodes : errorCode
+  }
+
+  /**
+   * Offsets of a transaction, which nobody sees before it is committed. That the partition of the group takes part in the
+   * transaction was seen to. An error for the commit as a whole, or one code per offset in order.
+   */
+  commitTransactionalOffsets(request: TransactionalCommitRequest): number | readonly number[] {
+    const { groupId, memberId, groupInstanceId, generationId } = request
+    const shard = this.#shardOf(groupId, { allowsEmptyId: false })
+    if (typeof shard === 'number') return shard
+    const coordinated = this.#groups.get(groupId)
+    if (coordinated === undefined) {
+      if (generationId >= 0) return ErrorCode.illegalGeneration
+    } else {
+      const errorCode = coordinated.group.validateTransactionalCommit(memberId, groupInstanceId, generationId)
+      if (errorCode !== ErrorCode.none) return errorCode
+    }
+    const { records, errorCodes } = this.#offsetRecords(groupId, request.offsets, -1)
+    if (records.length === 0) return errorCodes
+    const { producerId, producerEpoch } = request
+    const { errorCode, baseOffset } = this.#append(shard, records, { producerId, producerEpoch })
+    if (errorCode !== ErrorCode.none) return errorCode
+    this.#ensureGroup(groupId)
+    for (const [index, { topic, partition, value }] of records.entries()) {
+      shard.offsets.setPending(producerId, groupId, topic, partition, { ...value, recordOffset: baseOffset + index })
+    }
+    return errorCodes
+  }
+
+  /** Those that may be stored become records; there is a code for each. */
+  #offsetRecords(groupId: string, offsets: readonly OffsetToCommit[], expireTimestampMs: number) {
+    const commitTimestampMs = this.#clock.nowMs()
     const metadataLengthMax = this.#config.int('offset.metadata.max.bytes')
-    const records: GroupRecord[] = []
-    const errorCodes = request.offsets.map(({ topic, topicId, partition, offset, leaderEpoch, metadata }) => {
+    const records: OffsetRecord[] = []
+    const errorCodes = offsets.map(({ topic, topicId, partition, offset, leaderEpoch, metadata }) => {
       if (metadata !== null && metadata.length > metadataLengthMax) return ErrorCode.offsetMetadataTooLarge
       const value: CommittedOffset = {
         offset,
         leaderEpoch,
         metadata: metadata ?? '',
-        commitTimestampMs: nowMs,
+        commitTimestampMs,
         expireTimestampMs,
         topicId,
         recordOffset: -1,
@@ -412,8 +465,30 @@ export class GroupCoordinator {
       records.push({ kind: 'offset', groupId, topic, partition, value })
       return ErrorCode.none
     })
-    const errorCode = this.#store(shard, records)
-    return errorCode === ErrorCode.none ? errorCodes : errorCode
+    return { records, errorCodes }
+  }
+
+  /** The partition of __consumer_offsets that holds a group; null while there is none. */
+  partitionOf(groupId: string): number | null {
+    return this.#shardHolding(groupId)?.partition ?? null
+  }
+
+  /**
+   * The end of a transaction is in the log of the partition: what it committed counts now, or never. While the partition
+   * is still being read, the end waits for what is read before it.
+   */
+  transactionEnded(partition: number, producerId: number, isCommit: boolean): void {
+    const shard = this.#shards[partition]
+    if (shard === undefined || shard.state === 'failed') return
+    if (shard.state === 'loading') {
+      shard.endsWhileLoading.push({ producerId, isCommit })
+      return
+    }
+    this.#endTransaction(shard, producerId, isCommit)
+  }
+
+  #endTransaction({ offsets }: Shard, producerId: number, isCommit: boolean): void {
+    for (const groupId of offsets.endTransaction(producerId, isCommit)) this.#changed(groupId)
   }
 
   /**
@@ -649,9 +724,19 @@ export class GroupCoordinator {
   }
 
   /** The error is the one that clients of a coordinator are to see. */
-  #append(shard: Shard, records: readonly GroupRecord[]): { readonly errorCode: number; readonly baseOffset: number } {
+  #append(
+    shard: Shard,
+    records: readonly GroupRecord[],
+    { producerId, producerEpoch } = NO_PRODUCER,
+  ): { readonly errorCode: number; readonly baseOffset: number } {
     assert(this.#topic !== null && shard.state === 'loaded')
-    const batch = buildBatch({ records: records.map(encodeGroupRecord), nowMs: this.#clock.nowMs() })
+    const batch = buildBatch({
+      records: records.map(encodeGroupRecord),
+      producerId,
+      producerEpoch,
+      isTransactional: producerId !== NO_PRODUCER.producerId,
+      nowMs: this.#clock.nowMs(),
+    })
     const { errorCode, baseOffset } = this.#topic.append(shard.partition, batch)
     if (errorCode === ErrorCode.none) return { errorCode, baseOffset }
     this.#logger.error('group records not stored', { partition: shard.partition, error: errorName(errorCode) })
@@ -711,6 +796,9 @@ export class GroupCoordinator {
         continue
       }
       shard.state = 'loaded'
+      for (const { producerId, isCommit } of shard.endsWhileLoading.splice(0)) {
+        this.#endTransaction(shard, producerId, isCommit)
+      }
       for (const group of replay.groups.values()) {
         // A group that hashes elsewhere is from a time when the topic had another number of partitions.
         if (this.#shardHolding(group.groupId) === shard) this.#adopt(group)
@@ -835,25 +923,6 @@ function takeWaiting<A>(waiting: Map<number, (answer: A) => void>, requestId: nu
   assert(answered !== undefined, 'a request is answered once')
   waiting.delete(requestId)
   return answered
-}
-
-/** What Kafka's coordinator makes of an error of its log: clients look for the coordinator again, and try again. */
-function coordinatorError(appendError: number): number {
-  switch (appendError) {
-    case ErrorCode.unknownTopicOrPartition:
-    case ErrorCode.notEnoughReplicas:
-    case ErrorCode.requestTimedOut:
-      return ErrorCode.coordinatorNotAvailable
-    case ErrorCode.notLeaderOrFollower:
-    case ErrorCode.kafkaStorageError:
-      return ErrorCode.notCoordinator
-    case ErrorCode.messageTooLarge:
-    case ErrorCode.recordListTooLarge:
-    case ErrorCode.invalidFetchSize:
-      return ErrorCode.unknownServerError
-    default:
-      return appendError
-  }
 }
 
 /** Whether two topic ids are known and differ. */

@@ -1,13 +1,31 @@
 // The hot path of the broker: no object per record, none per partition but the append's result. The request is read
 // where it was received and the response written while partitions are appended to; the order of the fields is the
 // table's in protocol/src/apis/00-produce.ts, and a test compares the two.
-import { apis, ErrorCode, type Reader, type Writer } from '@millrace/protocol'
+import {
+  apis,
+  ATTRIBUTES,
+  BATCH_HEADER_BYTES,
+  baseSequenceAt,
+  ErrorCode,
+  errorName,
+  hasExactNumbersAt,
+  producerEpochAt,
+  producerIdAt,
+  TRANSACTIONAL_FLAG,
+  type Reader,
+  type Writer,
+} from '@millrace/protocol'
 import type { AppendResult } from '../log/partition-log.ts'
 import { isInternalTopic } from '../metadata/topic-names.ts'
+import type { Partition } from '../partition/partition.ts'
 import { frameHandler, type RequestContext } from './handler.ts'
 
 const FLEXIBLE_FROM = 9
 const TOPIC_IDS_FROM = 13
+/** The first version whose clients know TRANSACTION_ABORTABLE (KIP-890). */
+const ABORTABLE_FROM = 11
+/** From here on a batch adds its partition to the transaction, and a transaction has an epoch of its own (KIP-890). */
+const ADDS_PARTITIONS_FROM = 12
 
 /**
  * Produce (0). Versions 0-2 are advertised, because old librdkafka turns features off without them, and refused
@@ -25,7 +43,7 @@ export const produce = frameHandler({
 
     output.beginResponse(context.correlationId, version >= FLEXIBLE_FROM)
     const writer = output.writer
-    const refused = requestError(acks, transactionalId)
+    const refused = requestError(acks)
     let failed = false
 
     const topicCount = readCount(reader, version)
@@ -47,7 +65,8 @@ export const produce = frameHandler({
         if (version >= FLEXIBLE_FROM) reader.skipTags()
 
         const result =
-          refused ?? append(context, topicId, name, index, reader.buffer, start, start + Math.max(sizeBytes, 0))
+          refused ??
+          append(context, transactionalId, topicId, name, index, reader.buffer, start, start + Math.max(sizeBytes, 0))
         if (result.errorCode !== ErrorCode.none) failed = true
         writePartition(writer, version, index, result)
       }
@@ -93,6 +112,7 @@ function checkStructure(reader: Reader, version: number): void {
 
 function append(
   context: RequestContext,
+  transactionalId: string | null,
   topicId: string | null,
   name: string | null,
   index: number,
@@ -103,15 +123,72 @@ function append(
   if (name === null) return failure(ErrorCode.unknownTopicId, `no topic has the id ${topicId}`)
   if (isInternalTopic(name)) return failure(ErrorCode.invalidTopicException, `${name} is written by the broker alone`)
   const partition = context.services.partitions.get(name, index)
-  if (partition === undefined) return failure(ErrorCode.unknownTopicOrPartition, null)
+  if (partition === undefined) return failure(context.services.partitions.absence(name, index), null)
   if (start === end) return failure(ErrorCode.invalidRecord, 'a produce request has exactly one batch per partition')
-  return partition.append(bytes, start, end, 'client', context.apiVersion)
+  const isTransactional =
+    end - start >= BATCH_HEADER_BYTES && (bytes[start + ATTRIBUTES + 1]! & TRANSACTIONAL_FLAG) !== 0
+  if (!isTransactional) return partition.append(bytes, start, end, 'client', context.apiVersion)
+  return (
+    notAdmitted(context, transactionalId, partition, bytes, start) ??
+    partition.append(bytes, start, end, 'client', context.apiVersion, true)
+  )
 }
 
-function requestError(acks: number, transactionalId: string | null): AppendResult | null {
-  if (acks < -1 || acks > 1) return failure(ErrorCode.invalidRequiredAcks, `acks=${acks}: -1, 0 and 1 are allowed`)
-  if (transactionalId !== null) return failure(ErrorCode.invalidTxnState, 'no transaction is open')
-  return null
+/**
+ * Why a transactional batch must not be appended, or null. The first batch of a transaction on a partition is let in by
+ * the coordinator, the others because that one is in the log.
+ */
+function notAdmitted(
+  context: RequestContext,
+  transactionalId: string | null,
+  partition: Partition,
+  bytes: Buffer,
+  start: number,
+): AppendResult | null {
+  if (transactionalId === null) {
+    return failure(ErrorCode.transactionalIdAuthorizationFailed, 'a transactional batch without a transactional id')
+  }
+  // What such a batch says of its producer cannot be read; the log refuses it.
+  if (!hasExactNumbersAt(bytes, start)) return null
+  const producerId = producerIdAt(bytes, start)
+  const epoch = producerEpochAt(bytes, start)
+  const adds = context.apiVersion >= ADDS_PARTITIONS_FROM
+  if (producerId < 0 || !partition.needsAdmission(producerId, epoch, baseSequenceAt(bytes, start), adds)) return null
+  const { config, transactions } = context.services
+  if (!adds && !config.boolean('transaction.partition.verification.enable')) return null
+  const { topic, partition: index } = partition.topicPartition
+  const errorCode = transactions.admit(transactionalId, producerId, epoch, topic, index, adds)
+  return errorCode === ErrorCode.none ? null : admissionFailure(errorCode, context.apiVersion)
+}
+
+/** What clients of a version make something of: a coordinator that is busy is no news to them in a produce response. */
+function admissionFailure(errorCode: number, version: number): AppendResult {
+  switch (errorCode) {
+    case ErrorCode.producerFenced:
+      return failure(ErrorCode.invalidProducerEpoch, 'the producer was replaced by one with a larger epoch')
+    case ErrorCode.transactionAbortable:
+    case ErrorCode.invalidTxnState:
+      return failure(
+        version >= ABORTABLE_FROM ? errorCode : ErrorCode.invalidTxnState,
+        'the partition is not part of the transaction',
+      )
+    case ErrorCode.concurrentTransactions:
+    case ErrorCode.coordinatorLoadInProgress:
+    case ErrorCode.coordinatorNotAvailable:
+    case ErrorCode.notCoordinator: {
+      // To be tried again, also by clients that know no better, and without asking for metadata.
+      const isKnown = errorCode === ErrorCode.concurrentTransactions && version >= ADDS_PARTITIONS_FROM
+      const message = `whether the partition is part of the transaction is not known yet: ${errorName(errorCode)}`
+      return failure(isKnown ? errorCode : ErrorCode.notEnoughReplicas, message)
+    }
+    default:
+      return failure(errorCode, null)
+  }
+}
+
+function requestError(acks: number): AppendResult | null {
+  if (acks >= -1 && acks <= 1) return null
+  return failure(ErrorCode.invalidRequiredAcks, `acks=${acks}: -1, 0 and 1 are allowed`)
 }
 
 function failure(errorCode: number, errorMessage: string | null): AppendResult {

@@ -1,4 +1,6 @@
 import { apis, codec, ErrorCode, ZERO_UUID, type RequestOf, type Writer } from '@millrace/protocol'
+import type { AbortedTransaction } from '../log/aborted-transaction.ts'
+import type { FileSlice } from '../log/file-slice.ts'
 import { UNKNOWN_EPOCH } from '../log/leader-epochs.ts'
 import {
   EPOCH_INITIAL,
@@ -19,6 +21,7 @@ const TOPIC_IDS_FROM = 13
 const ZSTD_FROM = 10
 const READ_COMMITTED = 1
 const NO_RECORDS = Buffer.alloc(0)
+const NO_ABORTED: readonly AbortedTransaction[] = []
 
 /** What one fetch answers about one partition. */
 interface PartitionAnswer {
@@ -28,7 +31,9 @@ interface PartitionAnswer {
   readonly lastStableOffset: number
   readonly logStartOffset: number
   readonly divergingEpoch: { readonly epoch: number; readonly endOffset: number } | null
-  readonly records: Buffer
+  readonly records: Buffer | FileSlice
+  /** Those with records in `records`; null for who reads everything. */
+  readonly aborted: readonly AbortedTransaction[] | null
 }
 
 /** What one fetch is about: the partitions of a session, or without one those that it names. */
@@ -48,18 +53,18 @@ export const fetch = frameHandler({
     const request = codec(apis.fetch.request, context.apiVersion).decode(reader)
     const plan = planOf(request, context)
     if (typeof plan === 'number') {
-      writeResponse(output, context, request, { errorCode: plan, sessionId: SESSION_ID_NONE, answers: [] })
+      writeResponse(output, context, { errorCode: plan, sessionId: SESSION_ID_NONE, answers: [] })
       return
     }
     const answers = readAll(plan, request, context)
     const waitMs = request.maxWaitMs
     const bytesFound = recordBytes(answers)
     if (waitMs <= 0 || bytesFound >= request.minBytes || answers.some(isUrgent) || answers.length === 0) {
-      respond(plan, answers, request, context, output)
+      respond(plan, answers, context, output)
       return
     }
     return waitForMore(plan, request, context, bytesFound, waitMs).then((isConnected) => {
-      if (isConnected) respond(plan, readAll(plan, request, context), request, context, output)
+      if (isConnected) respond(plan, readAll(plan, request, context), context, output)
     })
   },
 })
@@ -176,6 +181,7 @@ function readOne(
   const partition = locate(asked, context)
   if (typeof partition === 'number') return failed(asked, partition)
   const { offsets } = partition
+  const isCommitted = request.isolationLevel === READ_COMMITTED
   const diverging = divergence(partition, asked)
   if (diverging === 'unknown' || asked.fetchOffset < offsets.logStart) return failed(asked, ErrorCode.offsetOutOfRange)
   const answer = {
@@ -185,17 +191,19 @@ function readOne(
     lastStableOffset: offsets.lastStable,
     logStartOffset: offsets.logStart,
   }
-  if (diverging !== null) return { ...answer, divergingEpoch: diverging, records: NO_RECORDS }
+  if (diverging !== null) return { ...answer, divergingEpoch: diverging, records: NO_RECORDS, aborted: null }
   if (asked.fetchOffset > offsets.end) return failed(asked, ErrorCode.offsetOutOfRange)
   if (context.apiVersion < ZSTD_FROM && partition.log.config.compressionType === 'zstd') {
     return failed(asked, ErrorCode.unsupportedCompressionType)
   }
   const records = partition.read(asked.fetchOffset, Math.min(asked.maxBytes, bytesLeft), {
-    maxOffset: request.isolationLevel === READ_COMMITTED ? offsets.lastStable : offsets.highWatermark,
+    maxOffset: isCommitted ? offsets.lastStable : offsets.highWatermark,
     atLeastOneBatch,
   })
   if (typeof records === 'number') return failed(asked, records)
-  return { ...answer, divergingEpoch: null, records }
+  const aborted = isCommitted ? partition.abortedTransactions(asked.fetchOffset, records) : null
+  if (typeof aborted === 'number') return failed(asked, aborted)
+  return { ...answer, divergingEpoch: null, records, aborted }
 }
 
 function locate(asked: FetchedPartition, context: RequestContext): Partition | number {
@@ -207,7 +215,7 @@ function locate(asked: FetchedPartition, context: RequestContext): Partition | n
   if (partition === undefined) {
     return context.apiVersion >= TOPIC_IDS_FROM && partitions.topicName(asked.topicId) === null
       ? ErrorCode.unknownTopicId
-      : ErrorCode.unknownTopicOrPartition
+      : partitions.absence(asked.topic, asked.partition)
   }
   // A topic deleted and created again under the same name is another topic.
   if (context.apiVersion >= TOPIC_IDS_FROM && partition.topicId !== asked.topicId) return ErrorCode.inconsistentTopicId
@@ -235,6 +243,7 @@ function failed(asked: FetchedPartition, errorCode: number): PartitionAnswer {
     logStartOffset: -1,
     divergingEpoch: null,
     records: NO_RECORDS,
+    aborted: null,
   }
 }
 
@@ -269,6 +278,7 @@ function waitForMore(
       maxWaitMs,
       minBytes: request.minBytes,
       bytesFound,
+      isCommitted: request.isolationLevel === READ_COMMITTED,
       watches,
       complete: () => {
         forgetClose()
@@ -282,16 +292,10 @@ function waitForMore(
   })
 }
 
-function respond(
-  plan: FetchPlan,
-  answers: PartitionAnswer[],
-  request: FetchRequest,
-  context: RequestContext,
-  output: Output,
-): void {
+function respond(plan: FetchPlan, answers: PartitionAnswer[], context: RequestContext, output: Output): void {
   const { session } = plan
   if (session === null) {
-    writeResponse(output, context, request, { errorCode: ErrorCode.none, sessionId: SESSION_ID_NONE, answers })
+    writeResponse(output, context, { errorCode: ErrorCode.none, sessionId: SESSION_ID_NONE, answers })
     return
   }
   const sent = plan.isIncremental ? answers.filter(hasNews) : answers
@@ -301,7 +305,7 @@ function respond(
     answer.asked.sentError = answer.errorCode
     if (answer.records.length > 0) session.moveToEnd(sessionKey(answer.asked), answer.asked)
   }
-  writeResponse(output, context, request, { errorCode: ErrorCode.none, sessionId: session.id, answers: sent })
+  writeResponse(output, context, { errorCode: ErrorCode.none, sessionId: session.id, answers: sent })
 }
 
 function hasNews(answer: PartitionAnswer): boolean {
@@ -321,7 +325,6 @@ function hasNews(answer: PartitionAnswer): boolean {
 function writeResponse(
   output: Output,
   context: RequestContext,
-  request: FetchRequest,
   response: { readonly errorCode: number; readonly sessionId: number; readonly answers: readonly PartitionAnswer[] },
 ): void {
   const version = context.apiVersion
@@ -334,7 +337,6 @@ function writeResponse(
     writer.int32(response.sessionId)
   }
   const { answers } = response
-  const isCommitted = request.isolationLevel === READ_COMMITTED
   writeCount(writer, isFlexible, topicRuns(answers))
   for (let at = 0; at < answers.length;) {
     const end = endOfTopicRun(answers, at)
@@ -343,14 +345,14 @@ function writeResponse(
     else if (isFlexible) writer.compactString(topic)
     else writer.string(topic)
     writeCount(writer, isFlexible, end - at)
-    for (; at < end; at++) writePartition(output, version, answers[at]!, isCommitted)
+    for (; at < end; at++) writePartition(output, version, answers[at]!)
     if (isFlexible) writer.uvarint(0)
   }
   if (isFlexible) writer.uvarint(0)
   output.endFrame()
 }
 
-function writePartition(output: Output, version: number, answer: PartitionAnswer, isCommitted: boolean): void {
+function writePartition(output: Output, version: number, answer: PartitionAnswer): void {
   const isFlexible = version >= FLEXIBLE_FROM
   const writer = output.writer
   writer.int32(answer.asked.partition)
@@ -358,9 +360,7 @@ function writePartition(output: Output, version: number, answer: PartitionAnswer
   writer.int64(answer.highWatermark)
   writer.int64(answer.lastStableOffset)
   if (version >= 5) writer.int64(answer.logStartOffset)
-  // abortedTransactions: none while no transaction can be aborted, and null for who did not ask
-  if (isFlexible) writer.uvarint(isCommitted ? 1 : 0)
-  else writer.int32(isCommitted ? 0 : -1)
+  writeAborted(writer, isFlexible, answer.aborted)
   if (version >= 11) writer.int32(-1) // preferredReadReplica
   if (isFlexible) writer.uvarint(answer.records.length + 1)
   else writer.int32(answer.records.length)
@@ -376,6 +376,17 @@ function writePartition(output: Output, version: number, answer: PartitionAnswer
   writer.int64(answer.divergingEpoch.endOffset)
   writer.uvarint(0)
   writer.endTag(tag)
+}
+
+function writeAborted(writer: Writer, isFlexible: boolean, aborted: readonly AbortedTransaction[] | null): void {
+  const count = aborted === null ? -1 : aborted.length
+  if (isFlexible) writer.uvarint(count + 1)
+  else writer.int32(count)
+  for (const { producerId, firstOffset } of aborted ?? NO_ABORTED) {
+    writer.int64(producerId)
+    writer.int64(firstOffset)
+    if (isFlexible) writer.uvarint(0)
+  }
 }
 
 function writeCount(writer: Writer, isFlexible: boolean, count: number): void {

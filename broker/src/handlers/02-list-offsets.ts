@@ -71,7 +71,7 @@ function find(
     if (from === undefined || context.apiVersion < from) return failure(ErrorCode.unsupportedVersion)
   }
   const partition = context.services.partitions.get(topic, asked.partitionIndex)
-  if (partition === undefined) return failure(ErrorCode.unknownTopicOrPartition)
+  if (partition === undefined) return failure(context.services.partitions.absence(topic, asked.partitionIndex))
   if (partition.isOffline) return failure(ErrorCode.kafkaStorageError)
   const epochError = partition.checkLeaderEpoch(asked.currentLeaderEpoch)
   if (epochError !== ErrorCode.none) return failure(epochError)

@@ -1,6 +1,9 @@
-import { apis, ErrorCode, type OffsetCommitRequest, ZERO_UUID } from '@millrace/protocol'
+import { apis, ErrorCode, type OffsetCommitRequest } from '@millrace/protocol'
 import type { OffsetToCommit } from '../groups/coordinator.ts'
+import { findTopic } from './find-topic.ts'
 import { handler, type RequestContext } from './handler.ts'
+
+const USES_TOPIC_IDS = 10
 
 /**
  * OffsetCommit (8): a group stores how far it has read. Partitions that do not exist get their errors here, the rest goes
@@ -11,7 +14,7 @@ export const offsetCommit = handler({
   handle(request, context) {
     const offsets: OffsetToCommit[] = []
     const topics = request.topics.map((topic) => {
-      const { name, topicId, unknown, hasPartition } = find(topic, context)
+      const { name, topicId, errorCode: unknown, hasPartition } = findTopic(topic, context, USES_TOPIC_IDS)
       const partitions = topic.partitions.map((partition) => {
         const { partitionIndex } = partition
         if (unknown !== ErrorCode.none) return { partitionIndex, errorCode: unknown, commit: -1 }
@@ -61,17 +64,4 @@ function commit(
     retentionTimeMs: request.retentionTimeMs,
     offsets,
   })
-}
-
-/** The topic by its id since version 10, before by its name; `unknown` is the error when there is none. */
-function find(asked: { readonly name: string; readonly topicId: string }, { apiVersion, services }: RequestContext) {
-  const { image } = services.metadata
-  const topic = apiVersion >= 10 ? image.topicById(asked.topicId) : image.topics.get(asked.name)
-  const missing = apiVersion >= 10 ? ErrorCode.unknownTopicId : ErrorCode.unknownTopicOrPartition
-  return {
-    name: topic?.name ?? '',
-    topicId: topic?.id ?? ZERO_UUID,
-    unknown: topic === undefined ? missing : ErrorCode.none,
-    hasPartition: (index: number) => topic?.partitions[index] !== undefined,
-  }
 }

@@ -1,5 +1,5 @@
 import { apis, ErrorCode } from '@millrace/protocol'
-import { CONSUMER_OFFSETS } from '../metadata/topic-names.ts'
+import { CONSUMER_OFFSETS, TRANSACTION_STATE } from '../metadata/topic-names.ts'
 import { handler, type RequestContext } from './handler.ts'
 
 const GROUP = 0
@@ -14,8 +14,9 @@ interface Coordinator {
 }
 
 /**
- * FindCoordinator (10): who coordinates a group; since version 4 of several at once. On one node it is always this one,
- * but the topic it keeps its groups in must be there and read before anybody comes: the first request waits for that.
+ * FindCoordinator (10): who coordinates a group, or the transactions of a transactional id; since version 4 of several at
+ * once. On one node it is always this one, but the topic in which it keeps them must be there and read before anybody comes:
+ * the first request waits for that.
  */
 export const findCoordinator = handler({
   api: apis.findCoordinator,
@@ -30,19 +31,21 @@ export const findCoordinator = handler({
 
 async function find(keyType: number, context: RequestContext): Promise<Coordinator> {
   const { services } = context
-  if (keyType === TRANSACTION) {
-    return nobody(ErrorCode.coordinatorNotAvailable, 'This broker has no transactions yet.')
+  if (keyType !== GROUP && keyType !== TRANSACTION) {
+    return nobody(ErrorCode.invalidRequest, `Unknown coordinator type ${keyType}.`)
   }
-  if (keyType !== GROUP) return nobody(ErrorCode.invalidRequest, `Unknown coordinator type ${keyType}.`)
-
-  if (!services.metadata.image.topics.has(CONSUMER_OFFSETS)) {
-    const { errorCode, errorMessage } = services.metadata.createInternalTopic(CONSUMER_OFFSETS)
+  // A transaction commits offsets, mostly, and then asks for both.
+  const topics = keyType === GROUP ? [CONSUMER_OFFSETS] : [CONSUMER_OFFSETS, TRANSACTION_STATE]
+  for (const topic of topics) {
+    if (services.metadata.image.topics.has(topic)) continue
+    const { errorCode, errorMessage } = services.metadata.createInternalTopic(topic)
     if (errorCode !== ErrorCode.none) {
-      services.logger.error(`${CONSUMER_OFFSETS} not created`, { error: errorMessage })
+      services.logger.error(`${topic} not created`, { error: errorMessage })
       return nobody(ErrorCode.coordinatorNotAvailable, 'The coordinator is not available.')
     }
   }
   await services.groups.whenLoaded()
+  if (keyType === TRANSACTION) await services.transactions.whenLoaded()
   const { host, port } = context.endpoint
   return { errorCode: ErrorCode.none, errorMessage: '', nodeId: services.nodeId, host, port }
 }

@@ -10,18 +10,40 @@ const HIGH_WATERMARK = -1
 export const deleteRecords = handler({
   api: apis.deleteRecords,
   handle(request, context) {
-    return {
-      throttleTimeMs: 0,
-      topics: request.topics.map((topic) => ({
-        name: topic.name,
-        partitions: topic.partitions.map(({ partitionIndex, offset }) => ({
-          partitionIndex,
-          ...deleteBefore(topic.name, partitionIndex, offset, context),
-        })),
+    const topics = request.topics.map((topic) => ({
+      name: topic.name,
+      partitions: topic.partitions.map(({ partitionIndex, offset }) => ({
+        partitionIndex,
+        ...deleteBefore(topic.name, partitionIndex, offset, context),
       })),
-    }
+    }))
+    const { config, partitions } = context.services
+    return config.text('acks.after') === 'fsync'
+      ? whenDurable(partitions.saveLogStarts(), topics, context)
+      : { throttleTimeMs: 0, topics }
   },
 })
+
+interface Answer {
+  readonly name: string
+  readonly partitions: readonly { readonly partitionIndex: number; lowWatermark: number; errorCode: number }[]
+}
+
+/** What was deleted must not be there again after a crash: the starts of the logs are in their checkpoint first. */
+async function whenDurable(saved: Promise<void>, topics: Answer[], { services }: RequestContext) {
+  try {
+    await saved
+  } catch (cause) {
+    if (!(cause instanceof StorageError)) throw cause
+    services.logger.error('where logs start could not be saved', { error: cause.message })
+    for (const answer of topics.flatMap(({ partitions }) => partitions)) {
+      if (answer.errorCode !== ErrorCode.none) continue
+      answer.errorCode = ErrorCode.kafkaStorageError
+      answer.lowWatermark = -1
+    }
+  }
+  return { throttleTimeMs: 0, topics }
+}
 
 function deleteBefore(
   topic: string,
@@ -32,8 +54,8 @@ function deleteBefore(
   const failure = (errorCode: number) => ({ lowWatermark: -1, errorCode })
   if (isInternalTopic(topic)) return failure(ErrorCode.invalidTopicException)
   const partition = context.services.partitions.get(topic, index)
-  if (partition === undefined) return failure(ErrorCode.unknownTopicOrPartition)
-  if (partition.isOffline) return failure(ErrorCode.kafkaStorageError)
+  if (partition === undefined) return failure(context.services.partitions.absence(topic, index))
+  if (partition.isReadOnly) return failure(ErrorCode.kafkaStorageError)
   if (!partition.log.config.isDeleted) return failure(ErrorCode.policyViolation)
   const target = offset === HIGH_WATERMARK ? partition.offsets.highWatermark : offset
   if (target < 0 || target > partition.offsets.highWatermark) return failure(ErrorCode.offsetOutOfRange)

@@ -25,7 +25,7 @@ function endOf(
 ): { errorCode: number; leaderEpoch: number; endOffset: number } {
   const failure = (errorCode: number) => ({ errorCode, leaderEpoch: -1, endOffset: -1 })
   const partition = context.services.partitions.get(topic, asked.partition)
-  if (partition === undefined) return failure(ErrorCode.unknownTopicOrPartition)
+  if (partition === undefined) return failure(context.services.partitions.absence(topic, asked.partition))
   if (partition.isOffline) return failure(ErrorCode.kafkaStorageError)
   const epochError = partition.checkLeaderEpoch(asked.currentLeaderEpoch)
   if (epochError !== ErrorCode.none) return failure(epochError)

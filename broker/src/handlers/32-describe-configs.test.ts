@@ -104,7 +104,7 @@ describe('DescribeConfigs', () => {
     expect(shown('log.flush.interval.messages')).toMatchObject({ value: '9223372036854775807' })
     expect(shown('ssl.keystore.password')).toMatchObject({ value: null, isSensitive: true, configType: 9 })
     expect(shown('mine.secret')).toMatchObject({ value: null, isSensitive: true, configType: 0 })
-    expect(shown('acks.after')).toMatchObject({ value: 'write' })
+    expect(shown('acks.after')).toMatchObject({ value: 'fsync' })
   })
 
   it('describes with an empty name what was set for all brokers', async () => {

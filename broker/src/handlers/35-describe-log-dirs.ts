@@ -1,7 +1,7 @@
 import { ErrorCode, apis } from '@millrace/protocol'
 import { handler } from './handler.ts'
 
-/** The file system is not asked for its size. */
+/** Of a directory in memory, or one that is offline. */
 const UNKNOWN_BYTES = -1
 
 /** DescribeLogDirs (35): the data directories and how large the partitions in them are. Unknown partitions are left out. */
@@ -12,11 +12,20 @@ export const describeLogDirs = handler({
     return {
       throttleTimeMs: 0,
       errorCode: ErrorCode.none,
-      results: services.partitions.logDirectories().map(({ path, logs }) => {
+      results: services.partitions.logDirectories().map(({ path, isOffline, space, logs }) => {
         const byTopic = new Map<
           string,
           { partitionIndex: number; partitionSize: number; offsetLag: number; isFutureKey: boolean }[]
         >()
+        if (isOffline) {
+          return {
+            errorCode: ErrorCode.kafkaStorageError,
+            logDir: path,
+            topics: [],
+            totalBytes: UNKNOWN_BYTES,
+            usableBytes: UNKNOWN_BYTES,
+          }
+        }
         for (const { topicPartition, sizeBytes } of logs) {
           const { topic, partition } = topicPartition
           if (asked !== null && asked.get(topic)?.has(partition) !== true) continue
@@ -29,8 +38,8 @@ export const describeLogDirs = handler({
           errorCode: ErrorCode.none,
           logDir: path,
           topics: [...byTopic].map(([name, partitions]) => ({ name, partitions })),
-          totalBytes: UNKNOWN_BYTES,
-          usableBytes: UNKNOWN_BYTES,
+          totalBytes: space?.totalBytes ?? UNKNOWN_BYTES,
+          usableBytes: space?.freeBytes ?? UNKNOWN_BYTES,
         }
       }),
     }

@@ -17,6 +17,11 @@ import { deleteTopics } from './20-delete-topics.ts'
 import { deleteRecords } from './21-delete-records.ts'
 import { initProducerId } from './22-init-producer-id.ts'
 import { offsetForLeaderEpoch } from './23-offset-for-leader-epoch.ts'
+import { addPartitionsToTxn } from './24-add-partitions-to-txn.ts'
+import { addOffsetsToTxn } from './25-add-offsets-to-txn.ts'
+import { endTxn } from './26-end-txn.ts'
+import { writeTxnMarkers } from './27-write-txn-markers.ts'
+import { txnOffsetCommit } from './28-txn-offset-commit.ts'
 import { describeConfigs } from './32-describe-configs.ts'
 import { alterConfigs } from './33-alter-configs.ts'
 import { describeLogDirs } from './35-describe-log-dirs.ts'
@@ -27,6 +32,9 @@ import { alterPartitionReassignments } from './45-alter-partition-reassignments.
 import { listPartitionReassignments } from './46-list-partition-reassignments.ts'
 import { offsetDelete } from './47-offset-delete.ts'
 import { describeCluster } from './60-describe-cluster.ts'
+import { describeProducers } from './61-describe-producers.ts'
+import { describeTransactions } from './65-describe-transactions.ts'
+import { listTransactions } from './66-list-transactions.ts'
 import { describeTopicPartitions } from './75-describe-topic-partitions.ts'
 import type { FrameHandler, Handler } from './handler.ts'
 import type { AdvertisedApi } from './services.ts'
@@ -52,6 +60,11 @@ export const handlers: readonly (Handler | FrameHandler)[] = [
   deleteRecords,
   initProducerId,
   offsetForLeaderEpoch,
+  addPartitionsToTxn,
+  addOffsetsToTxn,
+  endTxn,
+  writeTxnMarkers,
+  txnOffsetCommit,
   describeConfigs,
   alterConfigs,
   describeLogDirs,
@@ -62,16 +75,22 @@ export const handlers: readonly (Handler | FrameHandler)[] = [
   listPartitionReassignments,
   offsetDelete,
   describeCluster,
+  describeProducers,
+  describeTransactions,
+  listTransactions,
   describeTopicPartitions,
 ] as unknown as readonly (Handler | FrameHandler)[]
 
 const PRODUCE = produce.api.key
 const FIND_COORDINATOR = findCoordinator.api.key
+const ADD_PARTITIONS_TO_TXN = addPartitionsToTxn.api.key
 
 export const advertisedApis: readonly AdvertisedApi[] = handlers.map(({ api }) => {
   // KAFKA-18659: old librdkafka turns compression off when it cannot see version 0, which is then refused all the same.
   const minVersion = api.key === PRODUCE ? 0 : api.minVersion
   // Version 6 is for share groups.
-  const maxVersion = api.key === FIND_COORDINATOR ? 5 : api.maxVersion
-  return { apiKey: api.key, minVersion, maxVersion }
+  if (api.key === FIND_COORDINATOR) return { apiKey: api.key, minVersion, maxVersion: 5 }
+  // The versions after it are for brokers, and a client that takes the highest it is shown would take one of them.
+  if (api.key === ADD_PARTITIONS_TO_TXN) return { apiKey: api.key, minVersion, maxVersion: 3 }
+  return { apiKey: api.key, minVersion, maxVersion: api.maxVersion }
 })

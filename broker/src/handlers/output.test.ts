@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { Output } from './output.ts'
+import { Output, type Part } from './output.ts'
 
-function frames(parts: readonly Buffer[]): Buffer[] {
-  const bytes = Buffer.concat(parts)
+function frames(parts: readonly Part[]): Buffer[] {
+  const bytes = Buffer.concat(parts.filter((part) => Buffer.isBuffer(part)))
   const found: Buffer[] = []
   for (let at = 0; at < bytes.length;) {
     const size = bytes.readInt32BE(at)

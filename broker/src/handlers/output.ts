@@ -1,19 +1,23 @@
 import assert from 'node:assert/strict'
 import { Writer } from '@millrace/protocol'
+import type { FileSlice } from '../log/file-slice.ts'
 
 // Below this a copy costs less than another element in the gathered write.
 const COPY_BYTES_MAX = 4096
 const WRITER_BYTES = 1024
+/** What goes out, in order. */
+export type Part = Buffer | FileSlice
+
 /** A writer that grew beyond this is given away with its response, so that no connection keeps the room of its largest. */
 const WRITER_BYTES_MAX = 64 * 1024
 
 /**
  * The responses that one connection has ready, in order. Small fields are written to a buffer that is used again and
- * again; stored records go out as they are, between them. `take` gives everything as buffers for one gathered write.
+ * again; stored records go out as they are, between them, and need not even be in memory.
  */
 export class Output {
   #writer = new Writer(WRITER_BYTES)
-  #parts: Buffer[] = []
+  #parts: Part[] = []
   #partsBytes = 0
   /** Where the size of the frame being written stands: the part it is in, or the writer when that is not taken yet. */
   #sizePart = 0
@@ -52,8 +56,8 @@ export class Output {
   }
 
   /** Puts stored bytes into the frame; they must not change until the peer has them. */
-  stored(bytes: Buffer): void {
-    if (bytes.length <= COPY_BYTES_MAX) {
+  stored(bytes: Part): void {
+    if (bytes.length <= COPY_BYTES_MAX && Buffer.isBuffer(bytes)) {
       this.#writer.raw(bytes)
       return
     }
@@ -68,7 +72,7 @@ export class Output {
     const sizeBytes = this.sizeBytes - this.#frameStart - 4
     const part = this.#parts[this.#sizePart]
     if (part === undefined) this.#writer.setInt32(this.#sizeAt, sizeBytes)
-    else part.writeInt32BE(sizeBytes, this.#sizeAt)
+    else (part as Buffer).writeInt32BE(sizeBytes, this.#sizeAt)
   }
 
   /** Takes back the frame begun last: the request gets no response. */
@@ -79,7 +83,26 @@ export class Output {
     this.#writer.at = this.#sizeAt
   }
 
-  take(): readonly Buffer[] {
+  /** A view of all there is when nothing stored is part of it, else null. Good until something is written. */
+  written(): Buffer | null {
+    return this.#parts.length > 0 || this.#writer.at === 0 || this.#writer.at > WRITER_BYTES_MAX
+      ? null
+      : this.#writer.take()
+  }
+
+  /** Forgets the first bytes of `written`. */
+  drop(byteCount: number): void {
+    assert(!this.#isInFrame && this.#parts.length === 0 && byteCount <= this.#writer.at)
+    if (byteCount < this.#writer.at) {
+      if (byteCount === 0) return
+      const rest = Buffer.from(this.#writer.take().subarray(byteCount))
+      this.#parts.push(rest)
+      this.#partsBytes = rest.length
+    }
+    this.#writer.reset()
+  }
+
+  take(): readonly Part[] {
     assert(!this.#isInFrame)
     if (this.#writer.at > WRITER_BYTES_MAX) {
       this.#parts.push(this.#writer.take())

@@ -7,6 +7,7 @@ import type { LocalMetadata } from '../metadata/local-metadata.ts'
 import type { FetchSessions } from '../partition/fetch-session.ts'
 import type { Partitions } from '../partition/partitions.ts'
 import type { ProducerIds } from '../partition/producer-ids.ts'
+import type { TransactionCoordinator } from '../transactions/coordinator.ts'
 
 /** An API as ApiVersions shows it, which may be less than what its table can encode. */
 export interface AdvertisedApi {
@@ -27,5 +28,6 @@ export interface BrokerServices {
   readonly producerIds: ProducerIds
   readonly fetchSessions: FetchSessions
   readonly groups: GroupCoordinator
+  readonly transactions: TransactionCoordinator
   readonly advertisedApis: readonly AdvertisedApi[]
 }

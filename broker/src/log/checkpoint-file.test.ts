@@ -11,14 +11,14 @@ function disks() {
 }
 
 describe('a file that is replaced', () => {
-  it('is durable before it takes the name, and the name after that', async () => {
+  it('S6: is durable before it takes the name, and the name after that', async () => {
     const { disk, faulty } = disks()
     await writeDurably(faulty, '/data/f', 'new')
     expect(faulty.changes).toEqual(['writeFile /data/f.tmp', 'sync /data/f.tmp', 'rename /data/f.tmp', 'sync /data'])
     expect(String(disk.readFile('/data/f'))).toBe('new')
   })
 
-  it('is the old or the new one whenever the machine dies', async () => {
+  it('S6: is the old or the new one whenever the machine dies', async () => {
     for (let dieAfter = 0; dieAfter < 4; dieAfter++) {
       const { disk, faulty } = disks()
       faulty.dieAfter(dieAfter)
@@ -27,7 +27,7 @@ describe('a file that is replaced', () => {
     }
   })
 
-  it('is the old one if the new one cannot be written', () => {
+  it('S6: is the old one if the new one cannot be written', () => {
     const { disk, faulty } = disks()
     faulty.fail(['writeFile'], 'ENOSPC')
     expect(() => replaceFile(faulty, '/data/f', Buffer.from('new'))).toThrow('ENOSPC')
@@ -36,7 +36,7 @@ describe('a file that is replaced', () => {
 })
 
 describe('a checkpoint', () => {
-  it('has the text of Kafka, to the last newline', () => {
+  it('S6: has the text of Kafka, to the last newline', () => {
     expect(checkpointText([])).toBe('0\n0\n')
     expect(checkpointText(['orders 0 4711', 'orders 1 815'])).toBe('0\n2\norders 0 4711\norders 1 815\n')
   })

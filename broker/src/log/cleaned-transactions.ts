@@ -1,12 +1,7 @@
 import { ControlType } from '@millrace/protocol'
+import type { AbortedTransaction } from './aborted-transaction.ts'
 
-/** A transaction that was aborted: an entry of a transaction index. */
-export interface AbortedTransaction {
-  readonly producerId: number
-  readonly firstOffset: number
-  /** Of its marker. */
-  readonly lastOffset: number
-}
+const NONE: readonly AbortedTransaction[] = []
 
 /**
  * Which transactions a compaction is in the middle of, as it goes through a log in order, and what of them can go.
@@ -21,13 +16,20 @@ export class CleanedTransactions {
   /** By producer: the aborted transaction that is under way here, and whether some of its data is still there. */
   readonly #aborted = new Map<number, { readonly transaction: AbortedTransaction; hasData: boolean }>()
   readonly #withData = new Set<number>()
-  /** The aborted transactions that have data still, for the index of the segment that is written. */
-  readonly retained: AbortedTransaction[] = []
+  #retained: AbortedTransaction[] = []
 
   /** Takes in the aborted transactions of the segments that come next. */
   addAborted(transactions: readonly AbortedTransaction[]): void {
     if (transactions.length === 0) return
     this.#ahead = [...this.#ahead, ...transactions].sort((a, b) => b.firstOffset - a.firstOffset)
+  }
+
+  /** The aborted transactions that have data still and whose marker came last: for the index of the segment that is written. */
+  takeRetained(): readonly AbortedTransaction[] {
+    if (this.#retained.length === 0) return NONE
+    const retained = this.#retained
+    this.#retained = []
+    return retained
   }
 
   /** A data batch; answers whether it belongs to an aborted transaction, so that nobody may see it. */
@@ -53,7 +55,7 @@ export class CleanedTransactions {
     if (type === ControlType.commit) return !hasData
     const aborted = this.#aborted.get(producerId)
     this.#aborted.delete(producerId)
-    if (aborted?.hasData === true) this.retained.push(aborted.transaction)
+    if (aborted?.hasData === true) this.#retained.push(aborted.transaction)
     return !hasData && aborted?.hasData !== true
   }
 

@@ -103,7 +103,7 @@ async function crashAgain(
 }
 
 describe('a crash in a compaction', () => {
-  it('leaves the old records or the new ones, wherever it comes, and the next compaction ends as this would have', async () => {
+  it('S14: leaves the old records or the new ones, wherever it comes, and the next compaction ends as this would have', async () => {
     const whole = written(new MemoryDisk(), new ManualClock())
     const before = recordsOf(whole)
     await compactAll(whole, new ManualClock())
@@ -157,7 +157,7 @@ describe('a crash in a compaction', () => {
     expect(olds).toBeLessThan(crashes)
   }, 60_000)
 
-  it('leaves the old records or the new ones if the power goes and any of the renames were not durable', async () => {
+  it('S14: leaves the old records or the new ones if the power goes and any of the renames were not durable', async () => {
     const memory = new MemoryDisk()
     const clock = new ManualClock()
     const log = written(memory, clock)
@@ -188,7 +188,7 @@ describe('a crash in a compaction', () => {
     }
   }, 60_000)
 
-  it('cannot come before what a rename promises is durable', async () => {
+  it('S14: cannot come before what a rename promises is durable', async () => {
     const disk = new FaultyDisk(new MemoryDisk())
     const clock = new ManualClock()
     const log = written(disk, clock)
@@ -213,7 +213,7 @@ describe('a crash in a compaction', () => {
     expect(changes.slice(named, removed)).toContain(`sync ${LOG_PATH}`)
   })
 
-  it('takes no append after a rename that failed, and finds its way at the next start', async () => {
+  it('S14: takes no append after a rename that failed, and finds its way at the next start', async () => {
     const memory = new MemoryDisk()
     const disk = new FaultyDisk(memory)
     const clock = new ManualClock()

@@ -417,7 +417,7 @@ describe('a compaction that is given up', () => {
     expect(disk.openFileCount).toBe(0)
   })
 
-  it('stops at a batch that has rotted, and copies nothing of it', async () => {
+  it('S18: stops at a batch that has rotted, and copies nothing of it', async () => {
     const opened = open()
     const { log, clock, disk } = opened
     write(opened, ['a=1'], ['b=1'], ['a=2'])
@@ -539,13 +539,39 @@ describe('transactions', () => {
     transaction(opened, 1, true, 'b=1')
     write(opened, ['c=1'])
     log.roll()
-    const aborted = [{ producerId: 1, firstOffset: 1, lastOffset: 3 }]
-    await compactNow(log, clock, {
-      abortedTransactions: (from, to) => aborted.filter((one) => one.lastOffset >= from && one.firstOffset < to),
-    })
+    await compactNow(log, clock)
     expect(texts(log)).toEqual(['0:a=1', '4:b=1', '6:c=1'])
     // The marker stays for a reader who has the records already.
     expect(batchesOf(log)).toEqual(['0-0 1', '3-3 1', '4-4 1', '5-5 1', '6-6 1'])
+  })
+
+  it('that were aborted stay in the index as long as one of their batches does, if only as a place', async () => {
+    const opened = open({ segmentBytes: 10_000 })
+    const { log, clock } = opened
+    write(opened, ['a=1'])
+    transaction(opened, 1, false, 'a=2')
+    transaction(opened, 2, false, 'a=3')
+    transaction(opened, 1, false, 'a=4')
+    log.roll()
+    await compactNow(log, clock)
+    // Of each producer the last batch is there, without its records.
+    expect(batchesOf(log)).toEqual(['0-0 1', '2-2 1', '3-3 0', '4-4 1', '5-5 0', '6-6 1'])
+    const left = (from: PartitionLog): number[][] =>
+      from
+        .abortedTransactions(0, from.endOffset)
+        .map(({ producerId, firstOffset, lastOffset }) => [producerId, firstOffset, lastOffset])
+    const all = [
+      [1, 1, 2],
+      [2, 3, 4],
+      [1, 5, 6],
+    ]
+    expect(left(log)).toEqual(all)
+    // Now there was nothing before the first marker.
+    write(opened, ['b=1'])
+    log.roll()
+    await compactNow(log, clock)
+    expect(left(log)).toEqual(all.slice(1))
+    for (const isClean of [false, true]) expect(left(reopen(opened, isClean))).toEqual(all.slice(1))
   })
 })
 

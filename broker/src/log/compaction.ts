@@ -12,9 +12,10 @@ import {
   recordCountAt,
 } from '@millrace/protocol'
 import { CorruptLogError, StorageError } from '../base/errors.ts'
+import type { AbortedTransaction } from './aborted-transaction.ts'
 import { BatchCleaner, type LastOfProducer } from './clean-batch.ts'
 import { BatchCursor } from './batch-cursor.ts'
-import { CleanedTransactions, type AbortedTransaction } from './cleaned-transactions.ts'
+import { CleanedTransactions } from './cleaned-transactions.ts'
 import { firstDirtyOffset } from './dirty-part.ts'
 import type { LogSegment } from './log-segment.ts'
 import { OffsetMap, SLOT_BYTES } from './offset-map.ts'
@@ -40,8 +41,6 @@ export interface CompactionOptions {
   /** For reading and writing. */
   readonly bufferBytes: number
   readonly pace: Pace
-  /** The transactions with markers in [from, to) that were aborted; the transaction index tells. */
-  readonly abortedTransactions?: (from: number, to: number) => readonly AbortedTransaction[]
   /** The largest segment that is written, for tests. */
   readonly segmentBytesMax?: number
 }
@@ -155,9 +154,9 @@ class Compaction {
 
   /** Notes the last offset of every key from `from` on; the offset up to which all of them are noted. */
   async #mapOffsets(from: number, map: OffsetMap): Promise<number | null> {
-    const { mapLoadFactor, pace, upTo, abortedTransactions } = this.#options
+    const { mapLoadFactor, pace, upTo } = this.#options
     const transactions = new CleanedTransactions()
-    transactions.addAborted(abortedTransactions?.(from, upTo) ?? [])
+    transactions.addAborted(this.#log.abortedTransactions(from, upTo))
     const sizeMax = Math.min(map.slotCount - 1, Math.max(1, Math.floor(map.slotCount * mapLoadFactor)))
     const segments = this.#dirty(from)
     let mappedTo = from - 1
@@ -260,7 +259,7 @@ class Compaction {
     try {
       for (const [i, segment] of group.entries()) {
         const nextOffset = group[i + 1]?.baseOffset ?? this.#baseAfter(segment)
-        this.#transactions.addAborted(this.#options.abortedTransactions?.(segment.baseOffset, nextOffset) ?? [])
+        this.#transactions.addAborted(this.#log.abortedTransactions(segment.baseOffset, nextOffset))
         if (!(await this.#cleanInto(draft, segment, cleaner))) return false
       }
       await draft.finish()
@@ -298,6 +297,7 @@ class Compaction {
         draft.add(rest, 0, rest.length)
         spentBytes += rest.length
       }
+      for (const transaction of this.#transactions.takeRetained()) draft.addAborted(transaction)
       if (draft.unsyncedBytes >= SYNC_BYTES) {
         await draft.sync()
         if (this.#isOver) return false
@@ -347,6 +347,11 @@ class Draft {
     }
     bytes.copy(this.#pending, this.#pendingBytes, start, start + sizeBytes)
     this.#pendingBytes += sizeBytes
+  }
+
+  /** Notes that the segment with the marker that was added last has data of its transaction before it still. */
+  addAborted(transaction: AbortedTransaction): void {
+    this.#last.transactionIndex.append(transaction)
   }
 
   async sync(): Promise<void> {

@@ -5,6 +5,8 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BrokerError, StorageError } from '../base/errors.ts'
 import { RealDisk } from '../platform/real-disk.ts'
+import { SeededRandom } from '../testing/simulation/seeded-random.ts'
+import { SimulatedDisk } from '../testing/simulation/simulated-disk.ts'
 import type { Disk } from './disk.ts'
 import { MemoryDisk } from './memory-disk.ts'
 
@@ -27,6 +29,13 @@ function real(): Fixture {
   return { disk, root, openFileCount: () => disk.openFileCount, end: () => fs.rmSync(root, { recursive: true }) }
 }
 
+function simulated(): Fixture {
+  const simulatedDisk = new SimulatedDisk({ random: new SeededRandom(1) })
+  simulatedDisk.prepare('/data')
+  const disk = simulatedDisk.mount()
+  return { disk, root: '/data', openFileCount: () => disk.openFileCount, end() {} }
+}
+
 function errnoOf(action: () => unknown): string {
   try {
     action()
@@ -40,6 +49,7 @@ function errnoOf(action: () => unknown): string {
 describe.each([
   { name: 'MemoryDisk', make: memory },
   { name: 'RealDisk', make: real },
+  { name: 'SimulatedDisk', make: simulated },
 ])('$name', ({ make }) => {
   let disk: Disk
   let root: string
@@ -216,7 +226,7 @@ describe('RealDisk', () => {
   })
   afterEach(() => fs.rmSync(root, { recursive: true }))
 
-  it('keeps a bounded number of descriptors and reopens files as they are used', () => {
+  it('S16: keeps a bounded number of descriptors and reopens files as they are used', () => {
     const disk = new RealDisk({ maxOpenFiles: 3 })
     const files = Array.from({ length: 10 }, (_, i) => disk.open(`${root}/${i}`, { create: true }))
     for (let round = 0; round < 3; round++) {
@@ -232,7 +242,7 @@ describe('RealDisk', () => {
     expect(disk.openFileCount).toBe(0)
   })
 
-  it('gives descriptors back when the process may have no more', () => {
+  it('S16: gives descriptors back when the process may have no more', () => {
     const disk = new RealDisk()
     const files = Array.from({ length: 4 }, (_, i) => disk.open(`${root}/${i}`, { create: true }))
     const whole = fs.openSync
@@ -258,7 +268,7 @@ describe('RealDisk', () => {
     expect(disk.openFileCount).toBe(0)
   })
 
-  it('goes on where write(2) took only a part', () => {
+  it('S2: goes on where write(2) took only a part', () => {
     const disk = new RealDisk()
     const file = disk.open(`${root}/f`, { create: true })
     const whole = fs.writeSync
@@ -277,7 +287,7 @@ describe('RealDisk', () => {
     expect(fs.readFileSync(`${root}/f`, 'utf8')).toBe('0123456789')
   })
 
-  it('knows after a failed append how far the file has grown', () => {
+  it('S2: knows after a failed append how far the file has grown', () => {
     const disk = new RealDisk()
     const file = disk.open(`${root}/f`, { create: true })
     const whole = fs.writeSync

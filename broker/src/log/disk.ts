@@ -23,6 +23,14 @@ export interface Disk {
   syncDirectory(path: string): Promise<void>
   /** Takes a lock that no other process and no other holder in this one has; held until released or the process ends. */
   lock(path: string): DiskLock
+  /** The size of the file system that holds the path, or null when it has none. Absent where room never ends. */
+  space?(path: string): DiskSpace | null
+}
+
+export interface DiskSpace {
+  readonly totalBytes: number
+  /** What this process may still fill. */
+  readonly freeBytes: number
 }
 
 export interface DiskFile {
@@ -31,8 +39,15 @@ export interface DiskFile {
   readonly size: number
   /** Appends bytes [start, end), all of them or an error; after an error the file may have grown by a part. */
   append(bytes: Uint8Array, start?: number, end?: number): void
+  /** As `append`, of several ranges of `bytes` in one write: `count` pairs of start and end. See `gathered-ranges.ts`. */
+  appendRanges?(bytes: Uint8Array, ranges: Uint32Array, count: number): void
   /** Reads up to `length` bytes at `position` into `into` from `intoStart`; fewer only at the end of the file. */
   read(into: Uint8Array, intoStart: number, length: number, position: number): number
+  /**
+   * Sends bytes straight to the descriptor of a socket that does not block, and returns how many it took. Absent where
+   * that cannot be, and 0 where it cannot be now.
+   */
+  sendTo?(socket: number, position: number, length: number): number
   /** Cuts the file to `size` bytes, which is at most its size. */
   truncate(size: number): void
   /** Makes the appended bytes and the size durable. */

@@ -46,9 +46,13 @@ export class IndexFile {
     return this.#storedCount + this.#tailCount
   }
 
+  get isOutOfRoom(): boolean {
+    return this.#tailCount === BLOCK_ENTRIES
+  }
+
   /** Makes sure that the next entry goes to memory. It is a call of its own so that `append` cannot fail. */
   makeRoom(): void {
-    if (this.#tailCount === BLOCK_ENTRIES) this.flush()
+    if (this.isOutOfRoom) this.flush()
   }
 
   /** Where a new entry is, for the caller to fill with `setInt32` at once. */

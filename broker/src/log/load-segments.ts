@@ -1,14 +1,17 @@
 import { baseOffsetAt, batchSizeAt, lastOffsetAt } from '@millrace/protocol'
 import type { Logger } from '../base/logger.ts'
+import { CorruptLogError } from '../base/errors.ts'
 import { BatchCursor } from './batch-cursor.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import type { LogConfig } from './log-config.ts'
 import {
+  CORRUPT_SUFFIX,
   CUT_SUFFIX,
   DELETED_SUFFIX,
   LOG_SUFFIX,
   OFFSET_INDEX_SUFFIX,
   TIME_INDEX_SUFFIX,
+  TRANSACTION_INDEX_SUFFIX,
   fileName,
   offsetOfFile,
 } from './log-files.ts'
@@ -18,6 +21,7 @@ import { finishSwapNow } from './segment-swap.ts'
 
 /** What a change of several files that did not come to its end leaves behind; all of it can go. */
 const DRAFT_SUFFIXES = ['.tmp', DELETED_SUFFIX]
+const INDEX_SUFFIXES = [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX]
 const COPY_BYTES = 1024 * 1024
 const HEADER_WINDOW_BYTES = 4096
 
@@ -29,6 +33,10 @@ export interface LoadOptions {
   readonly nowMs: number
   readonly isCleanShutdown: boolean
   readonly recoveryPoint: number
+  /** What becomes of a log that is damaged where it was durable. */
+  readonly onCorruption: 'fail' | 'truncate'
+  /** Compaction has been here, so that offsets may be missing between batches. */
+  readonly wasCompacted: boolean
   readonly logStartOffset: number
 }
 
@@ -38,71 +46,106 @@ export interface LoadedSegments {
   readonly endOffset: number
   /** Everything from here on was read and checked, the rest is as it was closed; Infinity if nothing was. */
   readonly recoveredFrom: number
+  /** Those whose transaction index is not to be believed and is made again, which takes the producers' states. */
+  readonly withoutTransactions: ReadonlySet<LogSegment>
 }
 
 /**
  * Opens the segments in a partition's directory and finds where the log ends.
  *
- * After a clean shutdown the last index entry and the headers behind it tell. Otherwise the segments that reach beyond
- * the recovery point are read batch by batch, and the log ends before the first bad one: what follows, whole segments
- * included, leaves the log, and one copy of it stays as `*.cut`.
+ * After a clean shutdown the last index entry and the headers behind it tell. Otherwise what lies beyond the recovery
+ * point is read batch by batch, and the log ends before the first bad one: what follows, whole segments included, leaves
+ * the log, and one copy of it stays as `*.cut`.
+ *
+ * A bad batch below the recovery point, or after a clean shutdown, is no torn tail: it was durable, and what stands there
+ * now is damage. Then the log is not opened, by a CorruptLogError that leaves the batches as they are, or where that was
+ * chosen it ends before the damage, and what follows stays as `*.corrupt`.
  */
 export function loadSegments(options: LoadOptions): LoadedSegments {
   const { disk, directory, config, logger, nowMs } = options
   finishSwapNow(disk, directory)
   const bases = tidy(disk, directory)
   dropBelow(options.logStartOffset, bases, disk, directory)
+  const durableTo = options.isCleanShutdown ? Infinity : options.recoveryPoint
   const segments: LogSegment[] = []
+  const withoutTransactions = new Set<LogSegment>()
+  const mayHaveGaps = config.isCompacted || options.wasCompacted
   let endOffset = options.logStartOffset
   let recoveredFrom = Infinity
 
-  for (const [i, base] of bases.entries()) {
-    const segment = LogSegment.open(disk, directory, base, nowMs)
-    const isLast = i === bases.length - 1
-    const nextBase = bases[i + 1] ?? Infinity
-    // A clean shutdown synced everything, and so did whoever moved the recovery point.
-    const mayBeTorn = isLast || (!options.isCleanShutdown && nextBase > options.recoveryPoint)
-    if (options.isCleanShutdown || nextBase <= options.recoveryPoint) {
-      const nextOffset = isLast ? cleanEndOf(segment, config) : hasSoundIndexes(segment, config) ? nextBase : null
-      if (nextOffset !== null) {
-        segments.push(segment)
-        endOffset = nextOffset
+  try {
+    for (const [i, base] of bases.entries()) {
+      const segment = LogSegment.open(disk, directory, base, nowMs)
+      const isLast = i === bases.length - 1
+      const nextBase = bases[i + 1] ?? Infinity
+      // A name whose removal was not durable comes back with what was replaced since by other batches.
+      const isOverlapping = base < endOffset
+      const isBehindGap = segments.length > 0 && (isOverlapping || (base !== endOffset && !mayHaveGaps))
+      segments.push(segment)
+      if (nextBase <= durableTo) {
+        const nextOffset = isLast
+          ? cleanEndOf(segment, config)
+          : // A segment that ends where the recovery point is may have been closed after that was synced, and its
+            // indexes be written and not durable: zeros would make its records older than any retention.
+            nextBase < durableTo && hasSoundIndexes(segment, config, nextBase)
+            ? nextBase
+            : null
+        const end = isLast || mayHaveGaps || options.isCleanShutdown ? nextOffset : cleanEndOf(segment, config)
+        if (nextOffset !== null && end !== null) {
+          endOffset = end
+          if (isLast || end === nextOffset) continue
+          const problem = `the segment ends at offset ${end}, and the next one begins at ${nextBase}`
+          refuseUnlessChosen(options, segment.path, segment.sizeBytes, problem, end)
+          cutOff(disk, segment, segment.sizeBytes, directory, bases.slice(i + 1), CORRUPT_SUFFIX)
+          logger.warn('a segment is missing; the log ends before it', { directory, problem, endOffset })
+          break
+        }
+        logger.warn('indexes are missing or damaged and are built again', { segment: segment.path })
+      }
+
+      // The log may start within its first segment; what lies before the start is whole all the same.
+      const firstOffset = segments.length === 1 ? base : Math.max(base, endOffset)
+      const recovered = isBehindGap
+        ? { readFrom: base, validBytes: 0, nextOffset: endOffset, problem: `the segment before ends at ${endOffset}` }
+        : recoverSegment(segment, firstOffset, config.indexIntervalBytes, nextBase <= durableTo ? 0 : durableTo)
+      withoutTransactions.add(segment)
+      recoveredFrom = Math.min(recoveredFrom, recovered.readFrom)
+      endOffset = recovered.nextOffset
+      if (recovered.problem === null) {
+        if (!isLast) segment.seal()
         continue
       }
-      logger.warn('indexes are missing or damaged and are built again', { segment: segment.path })
-    }
 
-    // The log may start within its first segment; what lies before the start is whole all the same.
-    const firstOffset = segments.length === 0 ? base : Math.max(base, endOffset)
-    if (!mayBeTorn) {
-      rebuildIndexes(segment, config, logger)
-      segments.push(segment)
-      endOffset = nextBase
-      continue
+      const { problem, validBytes } = recovered
+      const isCorrupt = endOffset < durableTo
+      if (isCorrupt) refuseUnlessChosen(options, segment.path, validBytes, problem, endOffset)
+      const suffix = isCorrupt ? CORRUPT_SUFFIX : CUT_SUFFIX
+      const cutBytes = cutOff(disk, segment, validBytes, directory, bases.slice(i + 1), suffix)
+      if (isBehindGap) segments.pop()!.delete()
+      logger.warn(`the log ends before its first bad batch; what followed is kept as *${suffix}`, {
+        segment: segment.path,
+        position: validBytes,
+        problem,
+        cutBytes,
+        endOffset,
+        wasDurable: isCorrupt,
+      })
+      break
     }
-
-    recoveredFrom = Math.min(recoveredFrom, base)
-    const isBehindGap = segments.length > 0 && base !== endOffset && !config.isCompacted
-    const recovered = isBehindGap
-      ? { validBytes: 0, nextOffset: endOffset, problem: `the segment before ends at offset ${endOffset}` }
-      : recoverSegment(segment, firstOffset, config.indexIntervalBytes)
-    endOffset = recovered.nextOffset
-    segments.push(segment)
-    if (recovered.problem === null) {
-      if (!isLast) segment.seal()
-      continue
+    const last = segments.at(-1)
+    if (!options.isCleanShutdown && endOffset < options.recoveryPoint && last !== undefined) {
+      const problem = `the log ends at offset ${endOffset}, and was durable up to ${options.recoveryPoint}`
+      if (options.onCorruption === 'fail') refuseUnlessChosen(options, last.path, last.sizeBytes, problem, endOffset)
+      logger.warn('the log is shorter than it was', { directory, problem })
     }
-    const cutBytes = cutOff(disk, segment, recovered.validBytes, directory, bases.slice(i + 1))
-    if (isBehindGap) segments.pop()!.delete()
-    logger.warn('the log ends before its first bad batch; what followed is kept as *.cut', {
-      segment: segment.path,
-      position: recovered.validBytes,
-      problem: recovered.problem,
-      cutBytes,
-      endOffset,
-      isBelowRecoveryPoint: endOffset < options.recoveryPoint,
-    })
-    break
+  } catch (cause) {
+    for (const segment of segments) segment.close()
+    // Its indexes would say that all is well to the next start.
+    const damaged = segments.at(-1)
+    if (cause instanceof CorruptLogError && damaged !== undefined) {
+      for (const suffix of INDEX_SUFFIXES) disk.remove(`${directory}/${fileName(damaged.baseOffset, suffix)}`)
+    }
+    throw cause
   }
 
   if (segments.length > 0 && endOffset < options.logStartOffset) {
@@ -113,16 +156,24 @@ export function loadSegments(options: LoadOptions): LoadedSegments {
     endOffset = options.logStartOffset
     segments.push(LogSegment.create(disk, directory, endOffset, nowMs))
   }
-  return { segments, endOffset, recoveredFrom }
+  return { segments, endOffset, recoveredFrom, withoutTransactions }
 }
 
-/** Bad batches of a closed segment are decay and not a torn tail. What is readable of the segment stays so. */
-function rebuildIndexes(segment: LogSegment, config: LogConfig, logger: Logger): void {
-  const { problem, validBytes } = recoverSegment(segment, segment.baseOffset, config.indexIntervalBytes)
-  if (problem !== null) {
-    logger.error('batches of a closed segment are damaged', { segment: segment.path, position: validBytes, problem })
-  }
-  segment.seal()
+/** The log was durable where it is damaged: only who owns the data may choose to go on without it. */
+function refuseUnlessChosen(
+  { onCorruption }: LoadOptions,
+  path: string,
+  position: number,
+  problem: string,
+  endOffset: number,
+): void {
+  if (onCorruption === 'truncate') return
+  throw new CorruptLogError(
+    path,
+    position,
+    `${problem}; it was durable, so nothing is cut off: restore the file, or set recovery.on.corruption=truncate to ` +
+      `end the log before it, at offset ${endOffset}, and keep what follows as *${CORRUPT_SUFFIX}`,
+  )
 }
 
 /** Removes drafts and indexes without a log, and answers the base offsets of the segments in order. */
@@ -136,7 +187,7 @@ function tidy(disk: Disk, directory: string): number[] {
   bases.sort((a, b) => a - b)
   const known = new Set(bases)
   for (const name of disk.list(directory)) {
-    const base = offsetOfFile(name, OFFSET_INDEX_SUFFIX) ?? offsetOfFile(name, TIME_INDEX_SUFFIX)
+    const base = INDEX_SUFFIXES.map((suffix) => offsetOfFile(name, suffix)).find((offset) => offset !== null) ?? null
     if (base !== null && !known.has(base)) disk.remove(`${directory}/${name}`)
   }
   return bases
@@ -154,9 +205,10 @@ function dropBelow(logStartOffset: number, bases: number[], disk: Disk, director
 }
 
 /** Whether the indexes can be those of the segment as it was closed. */
-function hasSoundIndexes(segment: LogSegment, config: LogConfig): boolean {
-  const { offsetIndex, timeIndex, sizeBytes } = segment
+function hasSoundIndexes(segment: LogSegment, config: LogConfig, nextOffset: number): boolean {
+  const { offsetIndex, timeIndex, transactionIndex, sizeBytes } = segment
   if (!segment.hadIndexes || !offsetIndex.isSound || !timeIndex.isSound) return false
+  if (!transactionIndex.isSoundFor(segment.baseOffset, nextOffset)) return false
   if (sizeBytes === 0) return offsetIndex.count === 0 && timeIndex.count === 0
   // All but the last batch of a segment without entries fit between two of them.
   const mayBeEmpty = sizeBytes <= config.indexIntervalBytes + config.maxMessageBytes
@@ -166,7 +218,7 @@ function hasSoundIndexes(segment: LogSegment, config: LogConfig): boolean {
 /** The end offset of the last segment after a clean shutdown, or null if it does not look as it was closed. */
 function cleanEndOf(segment: LogSegment, config: LogConfig): number | null {
   const { offsetIndex, sizeBytes } = segment
-  if (!hasSoundIndexes(segment, config)) return null
+  if (!hasSoundIndexes(segment, config, Infinity)) return null
   if (sizeBytes === 0) return segment.baseOffset
 
   const cursor = new BatchCursor(segment.file, HEADER_WINDOW_BYTES)
@@ -185,12 +237,25 @@ function cleanEndOf(segment: LogSegment, config: LogConfig): number | null {
   return nextOffset
 }
 
-/** Cuts the segment at `position` and takes the later ones away; what leaves the log replaces what an earlier cut kept. */
-function cutOff(disk: Disk, segment: LogSegment, position: number, directory: string, laterBases: number[]): number {
-  for (const name of disk.list(directory)) if (name.endsWith(CUT_SUFFIX)) disk.remove(`${directory}/${name}`)
+/**
+ * Cuts the segment at `position` and takes the later ones away. Of what leaves the log one cut is kept, the latest; what
+ * was durable stays until a person removes it.
+ */
+function cutOff(
+  disk: Disk,
+  segment: LogSegment,
+  position: number,
+  directory: string,
+  laterBases: number[],
+  suffix: string,
+): number {
+  if (suffix === CUT_SUFFIX) {
+    for (const name of disk.list(directory)) if (name.endsWith(CUT_SUFFIX)) disk.remove(`${directory}/${name}`)
+  }
   let cutBytes = segment.sizeBytes - position
   if (cutBytes > 0) {
-    const aside = disk.open(segment.path + CUT_SUFFIX, { create: true })
+    const path = freeName(disk, segment.path + suffix)
+    const aside = disk.open(path, { create: true })
     copyTail(segment.file, position, aside)
     aside.close()
   }
@@ -199,10 +264,17 @@ function cutOff(disk: Disk, segment: LogSegment, position: number, directory: st
   for (const base of laterBases) {
     const later = LogSegment.open(disk, directory, base, 0)
     cutBytes += later.sizeBytes
-    disk.rename(later.path, later.path + CUT_SUFFIX)
+    disk.rename(later.path, freeName(disk, later.path + suffix))
     later.delete()
   }
   return cutBytes
+}
+
+/** `path`, or with a number behind it if an earlier file of that name is there. */
+function freeName(disk: Disk, path: string): string {
+  let name = path
+  for (let count = 1; disk.exists(name); count++) name = `${path}.${count}`
+  return name
 }
 
 function copyTail(from: DiskFile, position: number, to: DiskFile): void {

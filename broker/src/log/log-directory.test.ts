@@ -116,7 +116,7 @@ describe('LogDirectory', () => {
     expect(disk.exists('/data/.lock')).toBe(false)
   })
 
-  it('knows whether it was closed in order', async () => {
+  it('S7: knows whether it was closed in order', async () => {
     const disk = new MemoryDisk()
     const first = await open({ disk })
     append(openOrders(first.directory), batchOf(['a']))
@@ -161,7 +161,7 @@ describe('LogDirectory', () => {
     expect(textOf(disk, 'recovery-point-offset-checkpoint')).toBe('0\n2\norders 0 8\na-b.c 12 0\n')
   })
 
-  it('takes checkpoints that cannot be read for none', async () => {
+  it('S6: takes checkpoints that cannot be read for none', async () => {
     const disk = new MemoryDisk()
     const { directory } = await open({ disk })
     append(openOrders(directory), batchOf(['a']))
@@ -204,7 +204,7 @@ describe('LogDirectory', () => {
     expect(clock.timerCount).toBe(0)
   })
 
-  it('removes at the next start what it did not get to', async () => {
+  it('S5: removes at the next start what it did not get to', async () => {
     const disk = new MemoryDisk()
     const { directory, clock } = await open({ disk })
     append(openOrders(directory), batchOf(['a']))
@@ -236,7 +236,7 @@ describe('LogDirectory', () => {
     expect(filesOf(disk, `/data/${strays[0]}`)).toHaveProperty('00000000000000000000.log')
   })
 
-  it('makes no mark of an orderly end if something could not be made durable, and frees what it holds', async () => {
+  it('S7: makes no mark of an orderly end if something could not be made durable, and frees what it holds', async () => {
     const disk = new MemoryDisk()
     const faulty = new FaultyDisk(disk)
     const { directory } = await open({ disk: faulty })

@@ -4,7 +4,8 @@ import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import { directoryName, type TopicPartition } from '../base/topic-partition.ts'
 import { checkpointText, parseCheckpoint, parseOffset, writeDurably } from './checkpoint-file.ts'
-import type { Disk, DiskLock } from './disk.ts'
+import type { Disk, DiskLock, DiskSpace } from './disk.ts'
+import { GuardedDisk } from './guarded-disk.ts'
 import type { LogConfig } from './log-config.ts'
 import { readMetaProperties, writeMetaProperties } from './meta-properties.ts'
 import { PartitionLog } from './partition-log.ts'
@@ -22,6 +23,16 @@ const STRAY_SUFFIX = '-stray'
 const NAME_BYTES_MAX = 255
 /** Logs that are made durable at the same time when the directory closes. */
 const FLUSHES_AT_ONCE = 16
+/** How often the room that is left is looked at, as others fill the file system and make room on it. */
+const SPACE_CHECK_MS = 1000
+/** Appended bytes after which it is looked at, at the least. */
+const SPACE_CHECK_BYTES = 1024 * 1024
+/** The reserve where none is set: a part of the file system, and no more than so many bytes. */
+const RESERVE_PART = 0.02
+const RESERVE_BYTES_MAX = 1024 * 1024 * 1024
+
+/** `recovery.on.corruption`: what becomes of a log that is damaged where it was durable. */
+export type OnCorruption = 'fail' | 'truncate'
 
 export interface LogDirectoryOptions {
   readonly disk: Disk
@@ -33,6 +44,10 @@ export interface LogDirectoryOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly producerIdExpirationMs: number
+  /** 'fail' when not given. */
+  readonly onCorruption?: OnCorruption
+  /** Room that is left to the broker's own logs: below it clients cannot append. Without it 2 %, at most 1 GiB. */
+  readonly reserveBytes?: number
 }
 
 /**
@@ -42,6 +57,8 @@ export interface LogDirectoryOptions {
  * are opened one by one as the metadata knows them. `close` makes everything durable and leaves the mark of an orderly
  * end. The files are Kafka's: `meta.properties`, the three offset checkpoints, `.kafka_cleanshutdown`, and one directory
  * `<topic>-<partition>` per log, which is renamed to `<topic>-<partition>.<id>-delete` before it is removed.
+ *
+ * The first write or sync that fails takes all of it offline until the next start (GuardedDisk).
  */
 export class LogDirectory {
   readonly path: string
@@ -51,12 +68,21 @@ export class LogDirectory {
   /** Whether whoever had the directory before closed it in order, so that its logs are as they were written. */
   readonly isCleanShutdown: boolean
   readonly #options: LogDirectoryOptions
-  readonly #disk: Disk
+  readonly #disk: GuardedDisk
   readonly #lock: DiskLock
+  readonly #failureListeners: ((cause: StorageError) => void)[] = []
+  #isFull = false
+  #bytesToSpaceCheck = SPACE_CHECK_BYTES
+  #spaceTimer: Timer | null = null
   readonly #logs = new Map<string, PartitionLog>()
   readonly #recoveryPoints: Map<string, number>
   readonly #logStartOffsets: Map<string, number>
   readonly #cleanedOffsets: Map<string, number>
+  /** Logs that could not be opened. What the checkpoints say of them stays, as does their state. */
+  readonly #unopened = new Set<string>()
+  /** Of which the checkpoints may tell what was true of an earlier log of that name. */
+  readonly #outdated = new Set<string>()
+  #writes: Promise<void> = Promise.resolve()
   /** Directories that are renamed and not removed yet. */
   readonly #doomed: string[] = []
   #removal: Timer | null = null
@@ -70,7 +96,7 @@ export class LogDirectory {
    */
   static async open(options: LogDirectoryOptions): Promise<LogDirectory> {
     const { disk, path, logger } = options
-    disk.makeDirectory(path)
+    await makeDurably(disk, path)
     const lock = disk.lock(`${path}/${LOCK_FILE}`)
     try {
       let properties = readMetaProperties(disk, path)
@@ -108,7 +134,14 @@ export class LogDirectory {
     isCleanShutdown: boolean,
   ) {
     this.#options = options
-    this.#disk = options.disk
+    this.#disk = new GuardedDisk(options.disk, {
+      failed: (cause) => this.#failed(cause),
+      outOfSpace: () => this.#checkSpace(),
+      written: (byteCount) => {
+        this.#bytesToSpaceCheck -= byteCount
+        if (this.#bytesToSpaceCheck <= 0) this.#checkSpace()
+      },
+    })
     this.#lock = lock
     this.path = options.path
     this.nodeId = options.nodeId
@@ -122,6 +155,32 @@ export class LogDirectory {
       if (name.endsWith(DELETED_SUFFIX)) this.#doomed.push(`${this.path}/${name}`)
     }
     this.#removeSoon()
+    this.#checkSpace()
+    this.#checkSpaceSoon()
+  }
+
+  /** What took the directory offline. Nothing is written or synced any more; reads go on. */
+  get failure(): StorageError | null {
+    return this.#disk.failure
+  }
+
+  /** Whether there is no more room than the reserve: only what the broker itself must remember is written. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  /** The size of the file system and what is free of it, or null where there is no end of room. */
+  space(): DiskSpace | null {
+    return this.#disk.space(this.path)
+  }
+
+  /** Calls back when the directory goes offline, not within the call that finds it so. */
+  onFailure(listener: (cause: StorageError) => void): void {
+    this.#failureListeners.push(listener)
+  }
+
+  get logCount(): number {
+    return this.#logs.size
   }
 
   /** The logs that are open. */
@@ -150,8 +209,10 @@ export class LogDirectory {
     const storedId = readTopicId(this.#disk, directory)
     const isOther = storedId !== null && storedId !== topicId
     if (isOther) this.#setAside(topicPartition, STRAY_SUFFIX)
-    const recoveryPoint = isOther ? 0 : (this.#recoveryPoints.get(name) ?? 0)
-    const logStartOffset = isOther ? 0 : (this.#logStartOffsets.get(name) ?? 0)
+    // What the checkpoints say is of an earlier log of that name, if of any.
+    if (isOther || storedId === null) this.#forget(name)
+    const isOutdated = this.#outdated.has(name)
+    this.#unopened.add(name)
     const log = PartitionLog.open({
       disk: this.#disk,
       directory,
@@ -161,11 +222,16 @@ export class LogDirectory {
       clock: this.#options.clock,
       logger: this.#options.logger,
       isCleanShutdown: this.isCleanShutdown,
-      recoveryPoint,
-      logStartOffset,
-      cleanedTo: isOther ? null : (this.#cleanedOffsets.get(name) ?? null),
+      onCorruption: this.#options.onCorruption ?? 'fail',
+      recoveryPoint: this.#recoveryPoints.get(name) ?? 0,
+      logStartOffset: this.#logStartOffsets.get(name) ?? 0,
+      cleanedTo: this.#cleanedOffsets.get(name) ?? null,
       producerIdExpirationMs: this.#options.producerIdExpirationMs,
+      // Or a crash would give the new log the start and the recovery point of the old one.
+      ...(isOutdated ? { beforeDurable: () => this.#writeCheckpoints() } : {}),
     })
+    this.#unopened.delete(name)
+    this.#forgetLoaded(name)
     this.#logs.set(name, log)
     return log
   }
@@ -173,11 +239,10 @@ export class LogDirectory {
   /** Ends a log and takes its directory out of sight at once; its files are removed one after the other from then on. */
   deleteLog(topicPartition: TopicPartition): void {
     const name = directoryName(topicPartition)
+    this.#forget(name)
     this.#logs.get(name)?.abandon()
     this.#logs.delete(name)
-    this.#recoveryPoints.delete(name)
-    this.#logStartOffsets.delete(name)
-    this.#cleanedOffsets.delete(name)
+    this.#unopened.delete(name)
     if (!this.#disk.exists(`${this.path}/${name}`)) return
     this.#doomed.push(this.#setAside(topicPartition, DELETED_SUFFIX))
     this.#removeSoon()
@@ -192,14 +257,16 @@ export class LogDirectory {
 
   /**
    * Makes the closed segments durable, forgets idle producers and writes down how far recovery would have to go back.
-   * Called every minute or so; a failure is logged and the next call tries again.
+   * Called every minute or so. A failure of the disk is logged and no rejection: it has taken the directory offline, or
+   * the next call tries again.
    */
   checkpoint(): Promise<void> {
-    this.#checkpoints = this.#checkpoints.then(async () => {
+    return this.#inTurn(async () => {
+      if (this.failure !== null) return
       try {
         for (const log of Array.from(this.#logs.values())) {
           log.expireProducers()
-          await log.flushClosedSegments()
+          await this.#flushClosedSegments(log)
         }
         if (this.#closing === null) await this.#writeCheckpoints()
       } catch (cause) {
@@ -210,14 +277,41 @@ export class LogDirectory {
         })
       }
     })
-    return this.#checkpoints
   }
 
   /** Writes down, durably, where logs start, up to where they are compacted and how far recovery would have to go back. */
   saveOffsets(): Promise<void> {
-    const saved = this.#checkpoints.then(() => (this.#closing === null ? this.#writeCheckpoints() : undefined))
-    this.#checkpoints = saved.catch(() => undefined)
-    return saved
+    return this.#inTurn(() => (this.#closing === null ? this.#writeCheckpoints() : undefined))
+  }
+
+  /** Writes down how far recovery would have to go back, for logs that are synced all the time. Fails as `checkpoint` does. */
+  saveRecoveryPoints(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.failure !== null || this.#closing !== null) return
+      try {
+        await this.#oneWrite(() => this.#writeIfChanged(RECOVERY_POINTS_FILE, this.#recoveryPointLines()))
+      } catch (cause) {
+        if (!(cause instanceof StorageError)) throw cause
+        this.#options.logger.error('the recovery points could not be saved', { path: this.path, error: cause.message })
+      }
+    })
+  }
+
+  /** Runs work on the checkpoints one after the other; one that fails does not keep the next from its turn. */
+  #inTurn(work: () => Promise<void> | undefined): Promise<void> {
+    const done = this.#checkpoints.then(work)
+    this.#checkpoints = done.catch(() => undefined)
+    return done
+  }
+
+  /** A log that fails by itself, as one whose files are gone, does not keep the others from their checkpoint. */
+  async #flushClosedSegments(log: PartitionLog): Promise<void> {
+    try {
+      await log.flushClosedSegments()
+    } catch (cause) {
+      if (!(cause instanceof StorageError) || this.failure !== null) throw cause
+      this.#options.logger.error('a log could not be made durable', { directory: log.directory, error: cause.message })
+    }
   }
 
   /**
@@ -232,8 +326,10 @@ export class LogDirectory {
   async #close(): Promise<void> {
     this.#removal?.cancel()
     this.#removal = null
+    this.#spaceTimer?.cancel()
     try {
       await this.#checkpoints
+      if (this.failure !== null) throw this.failure
       const logs = [...this.#logs.values()]
       for (const log of logs) log.seal()
       const rest = logs.values()
@@ -244,6 +340,8 @@ export class LogDirectory {
       )
       for (const log of logs) log.close()
       await this.#writeCheckpoints()
+      // The next start is to look at them as this one did.
+      if (this.#unopened.size > 0) return
       await writeDurably(this.#disk, `${this.path}/${CLEAN_SHUTDOWN_FILE}`, '{"version":0,"brokerEpoch":-1}')
     } finally {
       for (const log of this.#logs.values()) log.abandon()
@@ -251,25 +349,70 @@ export class LogDirectory {
     }
   }
 
-  async #writeCheckpoints(): Promise<void> {
-    const recoveryPoints: string[] = []
+  /** What the checkpoints of the start say of a log, which is out of date from now on. */
+  #forget(name: string): void {
+    const isKnown = this.#logs.has(name) || this.#recoveryPoints.has(name) || this.#cleanedOffsets.has(name)
+    if (isKnown || this.#logStartOffsets.has(name)) this.#outdated.add(name)
+    this.#forgetLoaded(name)
+  }
+
+  #forgetLoaded(name: string): void {
+    this.#recoveryPoints.delete(name)
+    this.#logStartOffsets.delete(name)
+    this.#cleanedOffsets.delete(name)
+  }
+
+  #writeCheckpoints(): Promise<void> {
+    return this.#oneWrite(async () => {
+      const outdated = [...this.#outdated]
+      await this.#writeAll()
+      for (const name of outdated) this.#outdated.delete(name)
+    })
+  }
+
+  /** One after the other, as they share their files. */
+  #oneWrite(work: () => Promise<void>): Promise<void> {
+    const done = this.#writes.then(work)
+    this.#writes = done.catch(() => undefined)
+    return done
+  }
+
+  async #writeAll(): Promise<void> {
     const logStarts: string[] = []
     const ends: string[] = []
     const cleaned: string[] = []
-    for (const { topicPartition, recoveryPoint, logStartOffset, endOffset, cleanedTo } of this.#logs.values()) {
+    for (const { topicPartition, logStartOffset, endOffset, cleanedTo } of this.#logs.values()) {
       const name = `${topicPartition.topic} ${topicPartition.partition}`
-      recoveryPoints.push(`${name} ${recoveryPoint}`)
       if (logStartOffset > 0) logStarts.push(`${name} ${logStartOffset}`)
       // Of a partition without replicas the high watermark is its end.
       ends.push(`${name} ${endOffset}`)
       if (cleanedTo !== null) cleaned.push(`${name} ${cleanedTo}`)
     }
-    await this.#writeIfChanged(RECOVERY_POINTS_FILE, recoveryPoints)
+    logStarts.push(...this.#unopenedLines(this.#logStartOffsets))
+    cleaned.push(...this.#unopenedLines(this.#cleanedOffsets))
+    await this.#writeIfChanged(RECOVERY_POINTS_FILE, this.#recoveryPointLines())
     await this.#writeIfChanged(LOG_STARTS_FILE, logStarts)
     await this.#writeIfChanged(HIGH_WATERMARKS_FILE, ends)
-    if (cleaned.length > 0 || this.#checkpointTexts.has(CLEANED_OFFSETS_FILE)) {
+    if (cleaned.length > 0 || this.#disk.exists(`${this.path}/${CLEANED_OFFSETS_FILE}`)) {
       await this.#writeIfChanged(CLEANED_OFFSETS_FILE, cleaned)
     }
+  }
+
+  #recoveryPointLines(): string[] {
+    const lines = this.#unopenedLines(this.#recoveryPoints)
+    for (const { topicPartition, recoveryPoint } of this.#logs.values()) {
+      lines.push(`${topicPartition.topic} ${topicPartition.partition} ${recoveryPoint}`)
+    }
+    return lines
+  }
+
+  #unopenedLines(offsets: ReadonlyMap<string, number>): string[] {
+    const lines: string[] = []
+    for (const name of this.#unopened) {
+      const offset = offsets.get(name)
+      if (offset !== undefined) lines.push(`${name.replace(/-(\d+)$/, ' $1')} ${offset}`)
+    }
+    return lines
   }
 
   async #writeIfChanged(name: string, lines: readonly string[]): Promise<void> {
@@ -284,6 +427,43 @@ export class LogDirectory {
     const path = `${this.path}/${topicPartition.topic.slice(0, NAME_BYTES_MAX - ending.length)}${ending}`
     this.#disk.rename(`${this.path}/${directoryName(topicPartition)}`, path)
     return path
+  }
+
+  #failed(cause: StorageError): void {
+    this.#options.logger.error('a data directory is offline until the next start: a write or a sync failed', {
+      path: this.path,
+      error: cause.message,
+    })
+    this.#isFull = false
+    this.#spaceTimer?.cancel()
+    // An append may be under way, and is to end before others hear of it.
+    queueMicrotask(() => {
+      for (const listener of this.#failureListeners) listener(cause)
+    })
+  }
+
+  #checkSpace(): void {
+    const space = this.space()
+    if (space === null || this.failure !== null) return
+    const { reserveBytes = Math.min(RESERVE_BYTES_MAX, Math.ceil(space.totalBytes * RESERVE_PART)) } = this.#options
+    const spareBytes = space.freeBytes - reserveBytes
+    // Halving the way to the reserve, it is not passed by much whatever the rate of the producers.
+    this.#bytesToSpaceCheck = Math.max(SPACE_CHECK_BYTES, spareBytes / 2)
+    // With a reserve of 0 the writes themselves find out, each anew.
+    const isFull = reserveBytes > 0 && spareBytes < 0
+    if (isFull === this.#isFull) return
+    this.#isFull = isFull
+    const fields = { path: this.path, freeBytes: space.freeBytes, reserveBytes }
+    if (isFull) this.#options.logger.error('the disk is full: clients cannot append until there is room', fields)
+    else this.#options.logger.info('there is room on the disk again: clients can append', fields)
+  }
+
+  #checkSpaceSoon(): void {
+    if (this.space() === null || this.#closing !== null || this.failure !== null) return
+    this.#spaceTimer = this.#options.clock.setTimer(SPACE_CHECK_MS, () => {
+      this.#checkSpace()
+      this.#checkSpaceSoon()
+    })
   }
 
   /** One file at a time, as removing a large one takes a while. What is left when the directory closes goes at the next start. */
@@ -304,6 +484,19 @@ export class LogDirectory {
       this.#removeSoon()
     })
   }
+}
+
+/** Makes the directory with those above it that are missing, and all of their names durable. */
+async function makeDurably(disk: Disk, path: string): Promise<void> {
+  const missing: string[] = []
+  for (let at = path; !disk.isDirectory(at) && parentOf(at) !== at; at = parentOf(at)) missing.push(at)
+  disk.makeDirectory(path)
+  for (const made of missing) await disk.syncDirectory(parentOf(made))
+}
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf('/')
+  return slash < 0 ? '.' : path.slice(0, Math.max(1, slash))
 }
 
 function checkOwner(

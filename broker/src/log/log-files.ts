@@ -3,6 +3,8 @@
 export const LOG_SUFFIX = '.log'
 export const OFFSET_INDEX_SUFFIX = '.index'
 export const TIME_INDEX_SUFFIX = '.timeindex'
+/** There only if a transaction was aborted by a marker in the segment. */
+export const TRANSACTION_INDEX_SUFFIX = '.txnindex'
 export const PRODUCER_SNAPSHOT_SUFFIX = '.snapshot'
 /** Behind the names of a segment's files: compaction's draft, what takes the place of others, what is to be removed. */
 export const CLEANED_SUFFIX = '.cleaned'
@@ -10,6 +12,8 @@ export const SWAP_SUFFIX = '.swap'
 export const DELETED_SUFFIX = '.deleted'
 /** What recovery cut off a log; read by nobody but a person. */
 export const CUT_SUFFIX = '.cut'
+/** The same of what was durable and is damaged. */
+export const CORRUPT_SUFFIX = '.corrupt'
 export const LEADER_EPOCHS_FILE = 'leader-epoch-checkpoint'
 export const PARTITION_METADATA_FILE = 'partition.metadata'
 

@@ -184,3 +184,46 @@ describe('searching a log by time', () => {
     expect(log.offsetOfMaxTimestamp()).toMatchObject({ offset: 2 })
   })
 })
+
+describe('a slice of a log', () => {
+  it('is what a read of the same place gives, from whatever offset and however large', () => {
+    const values = fc.array(
+      fc.integer({ min: 0, max: 30_000 }).map((sizeBytes) => 'x'.repeat(sizeBytes)),
+      { minLength: 1, maxLength: 4 },
+    )
+    let sliceCount = 0
+    fc.assert(
+      fc.property(
+        fc.array(values, { minLength: 1, maxLength: 25 }),
+        fc.record({
+          segmentBytes: fc.integer({ min: 150_000, max: 500_000 }),
+          indexIntervalBytes: fc.integer({ min: 1, max: 100_000 }),
+        }),
+        fc.nat(),
+        fc.integer({ min: 0, max: 400_000 }),
+        fc.nat(),
+        (sent, config, wanted, maxBytes, limited) => {
+          const log = openLog({ config, clock: new ManualClock() })
+          for (const batch of sent) append(log, batchOf(batch))
+          let offset = wanted % (log.endOffset + 1)
+          // On from there, as a consumer goes.
+          for (let step = 0; step < 3 && offset < log.endOffset; step++) {
+            const maxOffset = limited % 3 === 0 ? offset + 1 + (limited % (log.endOffset - offset)) : log.endOffset
+            const expected = log.read(offset, maxBytes, { maxOffset, atLeastOneBatch: true })
+            const slice = log.slice(offset, maxBytes, maxOffset)
+            const last = [...readBatches(expected)].at(-1)!
+            if (slice !== null) {
+              sliceCount += 1
+              const bytes = Buffer.alloc(slice.length)
+              slice.read(bytes, 0)
+              expect(bytes.equals(expected)).toBe(true)
+              expect(slice.lastOffset).toBe(last.lastOffset)
+            }
+            offset = last.lastOffset + 1
+          }
+        },
+      ),
+    )
+    expect(sliceCount).toBeGreaterThan(50)
+  })
+})

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import {
   BATCH_HEADER_BYTES,
   BATCH_LENGTH,
+  CONTROL_FLAG,
+  attributesAt,
   baseOffsetAt,
   batchSizeAt,
   lastOffsetAt,
@@ -12,16 +14,22 @@ import {
 import { CorruptLogError } from '../base/errors.ts'
 import { BatchCursor } from './batch-cursor.ts'
 import type { Disk, DiskFile } from './disk.ts'
-import { LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, fileName } from './log-files.ts'
+import { FileSlice } from './file-slice.ts'
+import { GatheredRanges } from './gathered-ranges.ts'
+import { LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, fileName } from './log-files.ts'
 import type { LogConfig } from './log-config.ts'
 import { OffsetIndex } from './offset-index.ts'
 import { TimeIndex } from './time-index.ts'
+import { TransactionIndex } from './transaction-index.ts'
 
 const SCAN_WINDOW_BYTES = 4096
 const INDEX_SUFFIXES = [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX]
-/** What the names of a segment's files end in, the log first. */
-export const FILE_SUFFIXES: readonly string[] = [LOG_SUFFIX, ...INDEX_SUFFIXES]
+/** What the names of a segment's files end in, the log first. The last of them need not be there. */
+export const FILE_SUFFIXES: readonly string[] = [LOG_SUFFIX, ...INDEX_SUFFIXES, TRANSACTION_INDEX_SUFFIX]
 const NOTHING = Buffer.alloc(0)
+
+/** Fewer bytes than this are read at once: finding out where they end, and sending them by themselves, costs as much. */
+const SLICE_BYTES_MIN = 32 * 1024
 
 /** The search for a batch's position uses one window for all segments: it is synchronous and leaves nothing in it. */
 let sharedCursor: BatchCursor | undefined
@@ -36,7 +44,7 @@ export interface SegmentReadOptions {
 }
 
 /**
- * A contiguous run of record batches in one file, starting at `baseOffset`, with its two indexes.
+ * A contiguous run of record batches in one file, starting at `baseOffset`, with its indexes.
  *
  * The batches were validated and stamped before; here they are bytes. Of all segments of a log only the last one, the
  * active one, is appended to. It belongs to its PartitionLog, which knows where it ends; nobody else calls it. The roll
@@ -48,14 +56,19 @@ export class LogSegment {
   readonly hadIndexes: boolean
   readonly #disk: Disk
   readonly #directory: string
-  /** What its three files have behind their names while they are no part of the log: `.cleaned`, `.swap`, `.deleted`. */
+  /** What its files have behind their names while they are no part of the log: `.cleaned`, `.swap`, `.deleted`. */
   #suffix: string
-  #file: DiskFile
+  #logFile: DiskFile
   #offsetIndex: OffsetIndex
   #timeIndex: TimeIndex
+  #transactionIndex: TransactionIndex
   readonly #createdMs: number
   /** When it was last appended to, by the wall clock, or opened: the age of records without timestamps. */
   lastWriteMs: number
+  /** Batches at the end of the segment that are not in the file yet. */
+  readonly #gathered = new GatheredRanges()
+  /** Why batches that were gathered could not be written; null once they are forgotten everywhere. */
+  #lost: unknown = null
   /** Bytes of whole batches. The file is longer only after a write that failed and could not be taken back. */
   #sizeBytes: number
   #bytesSinceIndexEntry: number
@@ -86,11 +99,12 @@ export class LogSegment {
     this.#suffix = options.suffix
     this.#createdMs = nowMs
     this.lastWriteMs = nowMs
-    this.#file = disk.open(this.path, { create: options.create })
+    this.#logFile = disk.open(this.path, { create: options.create })
     this.hadIndexes = INDEX_SUFFIXES.every((suffix) => disk.exists(this.#pathOf(suffix)))
     this.#offsetIndex = new OffsetIndex(baseOffset, disk.open(this.#pathOf(OFFSET_INDEX_SUFFIX), { create: true }))
     this.#timeIndex = new TimeIndex(baseOffset, disk.open(this.#pathOf(TIME_INDEX_SUFFIX), { create: true }))
-    this.#sizeBytes = this.#file.size
+    this.#transactionIndex = new TransactionIndex(disk, this.#pathOf(TRANSACTION_INDEX_SUFFIX))
+    this.#sizeBytes = this.#logFile.size
     this.#bytesSinceIndexEntry = this.#sizeBytes - this.offsetIndex.lastPosition
     this.#offsetOfMaxTimestamp = baseOffset
   }
@@ -125,6 +139,10 @@ export class LogSegment {
     return this.#timeIndex
   }
 
+  get transactionIndex(): TransactionIndex {
+    return this.#transactionIndex
+  }
+
   /** Whether somebody reads it and has not come to the end, so that its files stay. */
   get isBeingRead(): boolean {
     return this.#readerCount > 0
@@ -136,7 +154,8 @@ export class LogSegment {
 
   /** Whether something of it was written, or found after an unclean shutdown, since the last sync began. */
   get isUnsynced(): boolean {
-    return this.#isUnsynced || this.offsetIndex.isUnsynced || this.timeIndex.isUnsynced
+    const { offsetIndex, timeIndex, transactionIndex } = this
+    return this.#isUnsynced || offsetIndex.isUnsynced || timeIndex.isUnsynced || transactionIndex.isUnsynced
   }
 
   get isClosed(): boolean {
@@ -186,30 +205,69 @@ export class LogSegment {
     return waitedMs > rollAfterMs
   }
 
-  /** Appends bytes [start, end), one batch. After an error readers see the segment as it was. */
-  append(bytes: Buffer, start: number, end: number, indexIntervalBytes: number): void {
+  /**
+   * Appends bytes [start, end), one batch. After an error readers see the segment as it was.
+   *
+   * With `isGathered` the bytes stay as they are until `writeGathered` or the next use of the file: one write takes them
+   * together with those behind them.
+   */
+  append(bytes: Buffer, start: number, end: number, indexIntervalBytes: number, isGathered = false): void {
+    this.checkNothingLost()
     const lastOffset = lastOffsetAt(bytes, start)
     const timestampMs = maxTimestampAt(bytes, start)
     assert(this.offsetIndex.holds(lastOffset), 'a segment rolls before its offsets exceed an int32')
+    // An index that is out of room is written, and must not speak of batches that are not.
+    const isIndexWritten = this.offsetIndex.isOutOfRoom || this.timeIndex.isOutOfRoom
+    if (!isGathered || isIndexWritten || !this.#gathered.takes(bytes)) this.writeGathered()
     this.offsetIndex.makeRoom()
     this.timeIndex.makeRoom()
 
     const position = this.#sizeBytes
     this.#isUnsynced = true
-    // What a failed write left behind is taken away here at the latest; as long as that fails, nothing is appended.
-    if (this.#file.size !== position) this.#file.truncate(position)
+    if (isGathered) this.#gathered.add(bytes, start, end)
+    else this.#write(position, bytes, start, end)
+    this.#sizeBytes = position + end - start
+    this.#noteBatch(lastOffset, timestampMs, position, end - start, indexIntervalBytes)
+  }
+
+  /**
+   * Writes what was gathered. After an error the segment ends before it, although the indexes know of it: nothing is
+   * appended until `truncateTo` has put that right.
+   */
+  writeGathered(): void {
+    const { sizeBytes } = this.#gathered
+    if (sizeBytes === 0) return
+    const position = this.#sizeBytes - sizeBytes
     try {
-      this.#file.append(bytes, start, end)
+      this.#write(position)
+    } catch (cause) {
+      this.#sizeBytes = position
+      this.#lost = cause
+      throw cause
+    }
+  }
+
+  /** Throws if what was gathered could not be written, whoever tried it. */
+  checkNothingLost(): void {
+    if (this.#lost !== null) throw this.#lost
+  }
+
+  /** Writes bytes [start, end), or without any what was gathered. */
+  #write(position: number, bytes: Buffer | null = null, start = 0, end = 0): void {
+    const file = this.#logFile
+    // What a failed write left behind is taken away here at the latest; as long as that fails, nothing is appended.
+    if (file.size !== position) file.truncate(position)
+    try {
+      if (bytes === null) this.#gathered.appendTo(file)
+      else file.append(bytes, start, end)
     } catch (cause) {
       try {
-        this.#file.truncate(position)
+        file.truncate(position)
       } catch {
         // The write's error is the one to tell.
       }
       throw cause
     }
-    this.#sizeBytes = position + end - start
-    this.#noteBatch(lastOffset, timestampMs, position, end - start, indexIntervalBytes)
   }
 
   /** Appends bytes [start, end), any number of whole batches in order, with one write: how compaction fills a draft. */
@@ -237,7 +295,42 @@ export class LogSegment {
     this.#noteBatch(lastOffset, timestampMs, position, sizeBytes, intervalBytes)
   }
 
-  /** Forgets both indexes, for recovery. Whoever wrote the batches may have died before they were durable. */
+  /**
+   * Drops what the indexes say of batches that end at `offset` or later, and answers the last batch that they know then;
+   * null, with all as they were, if they cannot be believed. For recovery: what is below `offset` was durable before.
+   */
+  keepIndexesBelow(offset: number): { readonly offset: number; readonly position: number } | null {
+    const { offsetIndex, timeIndex } = this
+    if (offset <= this.baseOffset || !this.hadIndexes) return null
+    if (!offsetIndex.isOrdered(offset) || !timeIndex.isOrdered(offset)) return null
+    const position = offsetIndex.floor(offset - 1)
+    const cursor = this.#cursor()
+    if (position === 0 || !cursor.moveTo(position) || cursor.problem() !== null) return null
+    if (lastOffsetAt(cursor.buffer, cursor.at) !== offsetIndex.floorOffset(offset - 1)) return null
+    const baseOffset = baseOffsetAt(cursor.buffer, cursor.at)
+    this.#isUnsynced = true
+    offsetIndex.truncateTo(offset)
+    timeIndex.truncateTo(offset)
+    this.#bytesSinceIndexEntry = 0
+    this.#firstTimestampMs = undefined
+    this.#nextReadOffset = -1
+    this.#maxTimestampMs = timeIndex.lastTimestampMs
+    this.#offsetOfMaxTimestamp = timeIndex.lastOffset
+    // Each index is written when it has a block of entries, so the time index may know less than the other.
+    let at = offsetIndex.floor(this.#offsetOfMaxTimestamp)
+    while (at < position) {
+      this.#step(cursor, at)
+      const timestampMs = maxTimestampAt(cursor.buffer, cursor.at)
+      if (timestampMs > this.#maxTimestampMs) {
+        this.#maxTimestampMs = timestampMs
+        this.#offsetOfMaxTimestamp = lastOffsetAt(cursor.buffer, cursor.at)
+      }
+      at += batchSizeAt(cursor.buffer, cursor.at)
+    }
+    return { offset: baseOffset, position }
+  }
+
+  /** Forgets the indexes of offsets and times, for recovery. Whoever wrote the batches may have died before they were durable. */
   resetIndexes(): void {
     this.#isUnsynced = true
     this.offsetIndex.truncateTo(this.baseOffset)
@@ -316,6 +409,40 @@ export class LogSegment {
     return bytes.subarray(0, end)
   }
 
+  /** Whoever looks at the file finds everything in it. */
+  get #file(): DiskFile {
+    if (this.#gathered.sizeBytes > 0) this.writeGathered()
+    return this.#logFile
+  }
+
+  /**
+   * The same as `read` without `maxOffset`, as a part of the file. Only the index and the header behind it are looked at;
+   * null where that does not tell or does not pay. `endOffset` is where the segment ends.
+   */
+  slice(offset: number, maxBytes: number, endOffset: number): FileSlice | null {
+    if (maxBytes < SLICE_BYTES_MIN) return null
+    const position = this.positionOf(offset)
+    const limit = Math.min(position + maxBytes, this.sizeBytes)
+    if (limit - position < SLICE_BYTES_MIN) return null
+    let end = limit
+    let nextOffset = endOffset
+    if (limit < this.sizeBytes) {
+      const cursor = this.#cursor()
+      end = Math.max(position, this.offsetIndex.floorPosition(limit))
+      for (;;) {
+        this.#step(cursor, end)
+        const sizeBytes = batchSizeAt(cursor.buffer, cursor.at)
+        if (end + sizeBytes > limit) break
+        end += sizeBytes
+      }
+      if (end === position) return null
+      nextOffset = baseOffsetAt(cursor.buffer, cursor.at)
+    }
+    this.#nextReadOffset = nextOffset
+    this.#nextReadPosition = end
+    return new FileSlice(this.#file, position, end - position, nextOffset - 1)
+  }
+
   /** Every batch from the first that ends at or after `offset`; each is a copy that the caller may keep. */
   *batches(offset: number): Generator<Buffer, void, undefined> {
     let position = this.positionOf(offset)
@@ -337,7 +464,7 @@ export class LogSegment {
     }
   }
 
-  /** Calls back with each batch header from the first that ends at or after `offset`, in order. */
+  /** Calls back with each batch header from the first that ends at or after `offset`, in order; control batches are whole. */
   forEachHeader(offset: number, callback: (buffer: Buffer, at: number, position: number) => void): void {
     const cursor = this.#cursor()
     let position = this.positionOf(offset)
@@ -345,6 +472,7 @@ export class LogSegment {
     while (position < this.sizeBytes) {
       this.#step(cursor, position)
       const sizeBytes = batchSizeAt(cursor.buffer, cursor.at)
+      if (attributesAt(cursor.buffer, cursor.at) & CONTROL_FLAG) cursor.load()
       callback(cursor.buffer, cursor.at, position)
       position += sizeBytes
     }
@@ -374,9 +502,11 @@ export class LogSegment {
     // The indexes first: they may lag behind the log and must not lead.
     this.offsetIndex.truncateTo(offset)
     this.timeIndex.truncateTo(offset)
+    this.transactionIndex.truncateTo(offset)
     this.#isUnsynced = true
     this.#file.truncate(position)
     this.#sizeBytes = position
+    this.#lost = null
     this.#bytesSinceIndexEntry = position - this.offsetIndex.lastPosition
     if (position === 0) this.#firstTimestampMs = undefined
     this.#findMaxTimestamp()
@@ -391,6 +521,8 @@ export class LogSegment {
 
   /** Puts the largest timestamp into the time index and writes the indexes, before the segment rolls or closes. */
   seal(): void {
+    this.writeGathered()
+    this.checkNothingLost()
     this.timeIndex.makeRoom()
     this.timeIndex.append(this.maxTimestampMs, this.offsetOfMaxTimestamp)
     this.offsetIndex.seal()
@@ -406,7 +538,7 @@ export class LogSegment {
 
   /** Makes durable what is written of the indexes. */
   async syncIndexes(): Promise<void> {
-    await Promise.all([this.offsetIndex.sync(), this.timeIndex.sync()])
+    await Promise.all([this.offsetIndex.sync(), this.timeIndex.sync(), this.transactionIndex.sync()])
   }
 
   close(): void {
@@ -414,6 +546,7 @@ export class LogSegment {
     this.#file.close()
     this.offsetIndex.close()
     this.timeIndex.close()
+    this.transactionIndex.close()
   }
 
   delete(): void {
@@ -422,21 +555,25 @@ export class LogSegment {
   }
 
   /**
-   * Renames the three files, the log first, by whose name a start knows what the others are. The segment is sealed, and
+   * Renames the files, the log first, by whose name a start knows what the others are. The segment is sealed, and
    * readable as before.
    */
   changeSuffix(suffix: string): void {
     for (const kind of FILE_SUFFIXES) {
-      this.#disk.rename(this.#pathOf(kind), `${this.#directory}/${fileName(this.baseOffset, kind)}${suffix}`)
+      const path = this.#pathOf(kind)
+      if (kind === TRANSACTION_INDEX_SUFFIX && !this.#disk.exists(path)) continue
+      this.#disk.rename(path, `${this.#directory}/${fileName(this.baseOffset, kind)}${suffix}`)
     }
     this.#suffix = suffix
     // A DiskFile is bound to its name, as its descriptor comes and goes.
     this.#file.close()
     this.offsetIndex.close()
     this.timeIndex.close()
-    this.#file = this.#disk.open(this.path)
+    this.transactionIndex.close()
+    this.#logFile = this.#disk.open(this.path)
     this.#offsetIndex = new OffsetIndex(this.baseOffset, this.#disk.open(this.#pathOf(OFFSET_INDEX_SUFFIX)))
     this.#timeIndex = new TimeIndex(this.baseOffset, this.#disk.open(this.#pathOf(TIME_INDEX_SUFFIX)))
+    this.#transactionIndex = new TransactionIndex(this.#disk, this.#pathOf(TRANSACTION_INDEX_SUFFIX))
   }
 
   #pathOf(kind: string): string {

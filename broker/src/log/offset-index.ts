@@ -35,6 +35,18 @@ export class OffsetIndex {
     return !this.#entries.isTorn && (this.count < 2 || this.lastOffset > this.#offsetAt(0))
   }
 
+  /** Whether all entries before `offset` grow, as those of a file do that lost none of its blocks. */
+  isOrdered(offset: number): boolean {
+    let previous = this.baseOffset - 1
+    let position = -1
+    for (let i = 0; i < this.count && previous < offset; i++) {
+      if (this.#offsetAt(i) <= previous || this.#positionAt(i) <= position) return false
+      previous = this.#offsetAt(i)
+      position = this.#positionAt(i)
+    }
+    return true
+  }
+
   get isUnsynced(): boolean {
     return this.#entries.isUnsynced
   }
@@ -58,6 +70,11 @@ export class OffsetIndex {
     return this.count >= Math.floor(maxBytes / ENTRY_BYTES)
   }
 
+  /** Whether `makeRoom` writes. */
+  get isOutOfRoom(): boolean {
+    return this.#entries.isOutOfRoom
+  }
+
   makeRoom(): void {
     this.#entries.makeRoom()
   }
@@ -77,6 +94,24 @@ export class OffsetIndex {
   floor(offset: number): number {
     const count = this.#countUpTo(offset)
     return count === 0 ? 0 : this.#positionAt(count - 1)
+  }
+
+  /** The offset of that entry, or -1. */
+  floorOffset(offset: number): number {
+    const count = this.#countUpTo(offset)
+    return count === 0 ? -1 : this.#offsetAt(count - 1)
+  }
+
+  /** The position of the last indexed batch that begins at or before `position`, or 0 when the index has none. */
+  floorPosition(position: number): number {
+    let low = 0
+    let high = this.count
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#positionAt(middle) <= position) low = middle + 1
+      else high = middle
+    }
+    return low === 0 ? 0 : this.#positionAt(low - 1)
   }
 
   /** Drops the entries of batches that end at or after `offset`. */

@@ -203,7 +203,7 @@ describe('rolling', () => {
     expect(log.activeBaseOffset).toBe(1)
   })
 
-  it('goes on in the old segment when the new one could not be made', () => {
+  it('S10: goes on in the old segment when the new one could not be made', () => {
     const disk = new MemoryDisk()
     const faulty = new FaultyDisk(disk)
     const log = openLog({ disk: faulty, config: { segmentBytes: 200 } })
@@ -220,7 +220,7 @@ describe('rolling', () => {
 })
 
 describe('a disk that fails', () => {
-  it('leaves the log as it was and can be used again', () => {
+  it('S10: leaves the log as it was and can be used again', () => {
     const faulty = new FaultyDisk(new MemoryDisk())
     const log = openLog({ disk: faulty })
     append(log, producedBatch(7, 0, 0))
@@ -233,7 +233,7 @@ describe('a disk that fails', () => {
     expect([...valuesOf(log).values()]).toEqual(['7/0/0', '7/0/1'])
   })
 
-  it('shows readers no part of a batch even if that could not be taken away', () => {
+  it('S10: shows readers no part of a batch even if that could not be taken away', () => {
     const disk = new MemoryDisk()
     const faulty = new FaultyDisk(disk)
     const log = openLog({ disk: faulty })
@@ -274,7 +274,7 @@ describe('a disk that fails', () => {
     expect(log.recoveryPoint).toBe(0)
   })
 
-  it('is believed no more after a sync that failed, though a second one would succeed', async () => {
+  it('S9: is believed no more after a sync that failed, though a second one would succeed', async () => {
     const faulty = new FaultyDisk(new MemoryDisk())
     const log = openLog({ disk: faulty })
     appendValues(log, 'a')
@@ -333,7 +333,7 @@ describe('a log that is closed and opened again', () => {
     expect(String(disk.readFile(`${LOG_PATH}/partition.metadata`))).toBe(`version: 0\ntopic_id: ${TOPIC_ID}`)
   })
 
-  it('does not gather snapshots from start to start', () => {
+  it('S13: does not gather snapshots from start to start', () => {
     const disk = new MemoryDisk()
     for (let i = 0; i < 5; i++) {
       const log = openLog({ disk, config })
@@ -537,7 +537,7 @@ describe('making durable', () => {
     expect(log.recoveryPoint).toBe(4)
   })
 
-  it('syncs what was appended, and the indexes of a segment when it is closed', async () => {
+  it('S5: syncs what was appended, and the indexes of a segment when it is closed', async () => {
     const faulty = new FaultyDisk(new MemoryDisk())
     const log = openLog({ disk: faulty, config: { segmentBytes: 300, indexIntervalBytes: 1 } })
     const syncs = async () => {
@@ -559,7 +559,7 @@ describe('making durable', () => {
     expect(await syncs()).toEqual([])
   })
 
-  it('syncs what a process that died left behind, as nobody knows how much of it is durable', async () => {
+  it('S5: syncs what a process that died left behind, as nobody knows how much of it is durable', async () => {
     const disk = new MemoryDisk()
     const log = openLog({ disk, config: { segmentBytes: 300 } })
     appendValues(log, 'a', 'b', 'c', 'd')

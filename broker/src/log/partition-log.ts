@@ -5,7 +5,9 @@ import {
   ATTRIBUTES,
   LOG_APPEND_TIME_FLAG,
   RecordReader,
+  buildEndTransactionBatch,
   baseOffsetAt,
+  batchSizeAt,
   lastOffsetAt,
   lastOffsetDeltaAt,
   leaderEpochAt,
@@ -14,12 +16,14 @@ import {
   setLeaderEpoch,
 } from '@millrace/protocol'
 import type { Clock } from '../base/clock.ts'
+import type { AbortedTransaction } from './aborted-transaction.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { TopicPartition } from '../base/topic-partition.ts'
 import { replaceFile, syncFile } from './checkpoint-file.ts'
 import { DeletedSegments } from './deleted-segments.ts'
 import type { Disk } from './disk.ts'
+import { FileSlice } from './file-slice.ts'
 import { LeaderEpochs } from './leader-epochs.ts'
 import { loadSegments } from './load-segments.ts'
 import type { LogConfig } from './log-config.ts'
@@ -34,8 +38,9 @@ import {
 import { LogSegment, type SegmentReadOptions } from './log-segment.ts'
 import { readTopicId, writeTopicId } from './partition-metadata.ts'
 import { decodeProducerSnapshot, encodeProducerSnapshot } from './producer-snapshot.ts'
-import { ProducerStates } from './producer-state.ts'
+import { ProducerStates, type ProducerCheckOptions } from './producer-state.ts'
 import { SegmentSwap, removeOtherDrafts } from './segment-swap.ts'
+import type { TransactionMarker } from './transaction-marker.ts'
 import { validateBatch, type RecordError } from './validate-batch.ts'
 
 export interface PartitionLogOptions {
@@ -49,18 +54,22 @@ export interface PartitionLogOptions {
   readonly isCleanShutdown: boolean
   /** Everything below was made durable, so that after an unclean shutdown only what follows is read again. */
   readonly recoveryPoint?: number
+  /** What becomes of the log if it is damaged where it was durable: 'fail', the default, leaves it as it is. */
+  readonly onCorruption?: 'fail' | 'truncate'
   readonly logStartOffset?: number
   /** Where compaction goes on. */
   readonly cleanedTo?: number | null
   readonly producerIdExpirationMs: number
+  /** What must be durable before anything of a new log is. */
+  readonly beforeDurable?: () => Promise<void>
 }
 
-export interface AppendOptions {
-  /** 'client' for Produce; 'coordinator' for what this broker writes itself, control records included. */
-  readonly origin: 'client' | 'coordinator'
+export interface AppendOptions extends ProducerCheckOptions {
   readonly leaderEpoch: number
   /** The version of the Produce request; without it, the newest. */
   readonly produceVersion?: number
+  /** The bytes stay as they are until `writeGathered`, which must follow: one write takes several batches. */
+  readonly isGathered?: boolean
 }
 
 /** What became of one batch, in the terms of a Produce response. */
@@ -89,6 +98,8 @@ export type ReadOptions = SegmentReadOptions
 
 const NO_RECORD_ERRORS: readonly RecordError[] = []
 const NOTHING = Buffer.alloc(0)
+const NO_SEGMENTS: ReadonlySet<LogSegment> = new Set()
+const NO_ABORTED_TRANSACTIONS: readonly AbortedTransaction[] = []
 /** What is in the log was let in by the settings of its time, so a search in it has no limit but the largest buffer's. */
 const STORED_BODY_BYTES_MAX = 0x7fff_ffff
 
@@ -100,8 +111,8 @@ const STORED_BODY_BYTES_MAX = 0x7fff_ffff
  * that is refused leaves no trace. A StorageError leaves the log as it was for readers, and the caller decides whether
  * it goes on. `open` recovers what an unclean shutdown left; `close` leaves what `open` can trust.
  *
- * Files, all as Apache Kafka's: segments `%020d.log` with `.index` and `.timeindex`, `.snapshot` of the producers at the
- * offset in its name, `leader-epoch-checkpoint`, `partition.metadata`.
+ * Files, all as Apache Kafka's: segments `%020d.log` with `.index`, `.timeindex` and, where transactions were aborted,
+ * `.txnindex`, `.snapshot` of the producers at the offset in its name, `leader-epoch-checkpoint`, `partition.metadata`.
  */
 export class PartitionLog {
   readonly directory: string
@@ -127,8 +138,11 @@ export class PartitionLog {
   /** Segments that were appended to and are not any more, until they and their indexes are durable. */
   readonly #unsyncedSegments = new Set<LogSegment>()
   #hasUnsyncedNames = true
+  /** Whether the indexes of the active segment were built by this start: what was on the disk before must not come back. */
+  #hasRebuiltIndexes = false
   /** Whether the directory and its metadata file are new, or as one who died left them, and so may not be durable. */
   #isNew: boolean
+  readonly #beforeDurable: (() => Promise<void>) | undefined
   /** The syncs asked for so far; they run one after the other. */
   #syncs: Promise<void> = Promise.resolve()
   /** Counts truncations, so that a flush that one of them overtook does not move the recovery point. */
@@ -141,6 +155,8 @@ export class PartitionLog {
   readonly #deleted: DeletedSegments
   /** Cleaned segments that are taking the place of others. */
   #swap: SegmentSwap | null = null
+  /** Where the batches begin that were appended and perhaps not written. */
+  #gatheredFrom: number | null = null
   #isSealed = false
   #isClosed = false
 
@@ -154,6 +170,7 @@ export class PartitionLog {
     this.#disk = disk
     this.#clock = clock
     this.#isNew = isNew
+    this.#beforeDurable = options.beforeDurable
     this.#logger = logger
     this.#deleted = new DeletedSegments(clock, logger)
     this.#jitter = crc32c(Buffer.from(directory), 0, Buffer.byteLength(directory)) / 2 ** 32
@@ -168,6 +185,8 @@ export class PartitionLog {
       nowMs: clock.nowMs(),
       isCleanShutdown: options.isCleanShutdown,
       recoveryPoint: options.recoveryPoint ?? 0,
+      onCorruption: options.onCorruption ?? 'fail',
+      wasCompacted: (options.cleanedTo ?? null) !== null,
       logStartOffset: options.logStartOffset ?? 0,
     })
     this.#segments = loaded.segments
@@ -182,13 +201,14 @@ export class PartitionLog {
       .map((name) => offsetOfFile(name, PRODUCER_SNAPSHOT_SUFFIX))
       .filter((offset) => offset !== null)
     this.#loadLeaderEpochs(loaded.recoveredFrom)
-    for (const segment of this.#segments) if (segment.isUnsynced) this.#unsyncedSegments.add(segment)
     if (!options.isCleanShutdown) {
+      this.#hasRebuiltIndexes = true
       this.leaderEpochs.distrust()
       for (const snapshot of this.#snapshots) this.#unsyncedSnapshots.add(snapshot)
     }
     this.#removeStraySnapshots()
-    this.#loadProducers()
+    this.#loadProducers(loaded.withoutTransactions)
+    for (const segment of this.#segments) if (segment.isUnsynced) this.#unsyncedSegments.add(segment)
   }
 
   /** Opens the log in `directory`, which is made if it is not there, and recovers it after an unclean shutdown. */
@@ -250,6 +270,11 @@ export class PartitionLog {
     return this.#isClosed
   }
 
+  /** Whether it takes nothing any more, because a sync or a change of its files failed. */
+  get hasFailed(): boolean {
+    return this.#syncFailure !== null
+  }
+
   /**
    * Takes the one batch in bytes [start, end), or says why not. Base offset, leader epoch and, if the topic wants it,
    * timestamps are set in these bytes; only a batch that must be compressed otherwise is stored from other memory.
@@ -266,7 +291,7 @@ export class PartitionLog {
       const message = `a batch of ${sizeBytes} bytes does not fit a segment of ${this.config.segmentBytes}`
       return this.#refused(ErrorCode.recordListTooLarge, message, NO_RECORD_ERRORS)
     }
-    const verdict = this.producers.check(batch, from, origin)
+    const verdict = this.producers.check(batch, from, options)
     if (verdict.kind === 'refused') return this.#refused(verdict.errorCode, verdict.message, NO_RECORD_ERRORS)
     if (verdict.kind === 'duplicate') {
       const { lastOffset, offsetDelta, timestampMs } = verdict.of
@@ -282,14 +307,86 @@ export class PartitionLog {
       this.roll()
     // An epoch that begins where nothing follows does no harm, so that this may fail by itself.
     if (leaderEpoch > this.leaderEpochs.latestEpoch) this.leaderEpochs.assign(leaderEpoch, baseOffset)
-    this.#active.append(batch, from, to, this.config.indexIntervalBytes)
+    // What was written again lies in memory of its own.
+    const isGathered = options.isGathered === true && batch === bytes
+    if (isGathered) this.#gatheredFrom ??= baseOffset
+    this.#active.append(batch, from, to, this.config.indexIntervalBytes, isGathered)
 
     // Only a write that succeeded moves the end of the log.
     this.#endOffset = lastOffset + 1
     this.#active.lastWriteMs = nowMs
-    this.producers.record(batch, from, this.#clock.monoMs())
+    const completed = this.producers.record(batch, from, this.#clock.monoMs())
+    if (completed?.isAborted) this.#indexAborted(completed)
     const isLogAppendTime = (batch[from + ATTRIBUTES + 1]! & LOG_APPEND_TIME_FLAG) !== 0
     return this.#accepted(baseOffset, lastOffset, isLogAppendTime ? maxTimestampMs : -1, false)
+  }
+
+  /**
+   * Writes what was appended as gathered. When that fails it throws StorageError, and all of it is taken back: the log is
+   * as it was before the first of these batches.
+   */
+  writeGathered(): void {
+    const from = this.#gatheredFrom
+    if (from === null) return
+    this.#gatheredFrom = null
+    try {
+      this.#active.writeGathered()
+      this.#active.checkNothingLost()
+    } catch (cause) {
+      try {
+        this.truncateTo(from)
+      } catch (truncation) {
+        this.#syncFailure = truncation
+      }
+      throw cause
+    }
+  }
+
+  /** Appends the marker that ends the producer's transaction here, if it has one. */
+  appendMarker(marker: TransactionMarker, leaderEpoch: number): AppendResult {
+    const batch = buildEndTransactionBatch({ ...marker, nowMs: this.#clock.nowMs() })
+    const { transactionVersion } = marker
+    return this.append(batch, 0, batch.length, { origin: 'coordinator', leaderEpoch, transactionVersion })
+  }
+
+  /** Up to where everything is decided and replicated; the high watermark never goes back. */
+  lastStableOffset(highWatermark: number): number {
+    return Math.max(this.#logStartOffset, this.producers.stableUpTo(highWatermark))
+  }
+
+  /** As ProducerStates.needsAdmission. */
+  needsAdmission(batch: {
+    readonly producerId: number
+    readonly epoch: number
+    readonly baseSequence: number
+    readonly bumpsEpoch: boolean
+  }): boolean {
+    return this.producers.needsAdmission(batch, this.#clock.monoMs())
+  }
+
+  /** The transactions that were aborted and have something in `batches`, which were read from `offset` on. */
+  abortedTransactionsIn(offset: number, batches: Buffer | FileSlice): readonly AbortedTransaction[] {
+    if (batches.length === 0 || !this.#hasAbortedFrom(offset)) return NO_ABORTED_TRANSACTIONS
+    if (batches instanceof FileSlice) return this.abortedTransactions(offset, batches.lastOffset + 1)
+    let to = offset + 1
+    for (let at = 0; at < batches.length; at += batchSizeAt(batches, at)) to = lastOffsetAt(batches, at) + 1
+    return this.abortedTransactions(offset, to)
+  }
+
+  #hasAbortedFrom(offset: number): boolean {
+    for (let i = this.#segmentOf(offset); i < this.#segments.length; i++) {
+      if (this.#segments[i]!.transactionIndex.count > 0) return true
+    }
+    return false
+  }
+
+  /** The transactions that were aborted and have something in [from, to), in the order of their markers. */
+  abortedTransactions(from: number, to: number): AbortedTransaction[] {
+    const found: AbortedTransaction[] = []
+    for (let i = this.#segmentOf(from); i < this.#segments.length; i++) {
+      if (this.#segments[i]!.transactionIndex.collect(from, to, found)) break
+    }
+    return found
   }
 
   /**
@@ -303,6 +400,14 @@ export class PartitionLog {
       if (bytes !== null) return bytes
     }
     return NOTHING
+  }
+
+  /** What `read` answers with at least one batch, as a part of a file; null when it is to be read instead. */
+  slice(offset: number, maxBytes: number, maxOffset: number): FileSlice | null {
+    const at = this.#segmentOf(offset)
+    const endOffset = this.#segments[at + 1]?.baseOffset ?? this.#endOffset
+    if (maxOffset < endOffset) return null
+    return this.#segments[at]!.slice(offset, maxBytes, endOffset)
   }
 
   /** The first record that is not older than `timestampMs`, or null. */
@@ -362,6 +467,7 @@ export class PartitionLog {
   roll(): void {
     const active = this.#active
     if (active.sizeBytes === 0) return
+    active.writeGathered()
     this.#takeSnapshot()
     active.seal()
     this.#unsyncedSegments.add(active)
@@ -399,7 +505,12 @@ export class PartitionLog {
       }
       // An unclean start builds the indexes of the active segment again.
       if (active.baseOffset < offset) await active.syncBatches()
-      if (this.#isSealed) await active.syncIndexes()
+      // But where it ends at the recovery point when it rolls, none does.
+      await active.transactionIndex.sync()
+      if (this.#isSealed || this.#hasRebuiltIndexes) {
+        this.#hasRebuiltIndexes = false
+        await active.syncIndexes()
+      }
       await this.#syncSmallFiles()
     } catch (cause) {
       // The files of a log that was deleted meanwhile are gone, which is no failure.
@@ -428,6 +539,7 @@ export class PartitionLog {
     }
     if (this.#isNew) {
       this.#isNew = false
+      await this.#beforeDurable?.()
       await syncFile(this.#disk, `${this.directory}/${PARTITION_METADATA_FILE}`)
       await this.#disk.syncDirectory(this.directory.slice(0, this.directory.lastIndexOf('/')))
     }
@@ -452,7 +564,9 @@ export class PartitionLog {
     this.#hasUnsyncedNames = true
     this.leaderEpochs.truncateFromEnd(offset)
     for (const snapshot of this.#snapshots.filter((at) => at > offset)) this.#removeSnapshot(snapshot)
-    this.#loadProducers()
+    const unreplicated = this.producers.unreplicatedBelow(offset)
+    this.#loadProducers(NO_SEGMENTS)
+    this.producers.awaitReplication(unreplicated)
   }
 
   /** Drops everything; the log begins again, empty, at `newStartOffset`. */
@@ -678,12 +792,17 @@ export class PartitionLog {
     }
   }
 
-  /** The producers as of the newest readable snapshot and the batches after it. */
-  #loadProducers(): void {
+  /**
+   * The producers as of the newest readable snapshot and the batches after it; from an older one if there are segments
+   * whose transaction index is to be filled again.
+   */
+  #loadProducers(withoutTransactions: ReadonlySet<LogSegment>): void {
     const nowMs = this.#clock.monoMs()
+    const fillFrom = this.#segments.find((segment) => withoutTransactions.has(segment))?.baseOffset ?? Infinity
     let from = this.#segments[0]!.baseOffset
     this.producers.clear()
     for (const offset of [...this.#snapshots].reverse()) {
+      if (offset > fillFrom) continue
       const bytes = this.#disk.readFile(this.#snapshotPath(offset))
       const entries = bytes === null ? null : decodeProducerSnapshot(bytes)
       if (entries !== null) {
@@ -694,11 +813,39 @@ export class PartitionLog {
       this.#logger.warn('a producer snapshot is damaged and an older one is used', { file: this.#snapshotPath(offset) })
       this.#removeSnapshot(offset)
     }
-    if (from < this.#endOffset) this.#forEachHeader(from, (buffer, at) => this.producers.record(buffer, at, nowMs))
+    const aborted = new Map<LogSegment, AbortedTransaction[]>()
+    for (const segment of withoutTransactions) aborted.set(segment, [])
+    if (from < this.#endOffset) {
+      this.#forEachHeader(from, (buffer, at, segment) => {
+        const completed = this.producers.record(buffer, at, nowMs)
+        if (completed === null) return
+        if (completed.isAborted) aborted.get(segment)?.push(completed)
+        // Which of them are replicated is not known here, and they may be too many to keep until somebody says so.
+        this.producers.stableUpTo(completed.lastOffset + 1)
+      })
+    }
+    for (const segment of this.#segments) {
+      const transactions = aborted.get(segment)
+      if (transactions !== undefined) segment.transactionIndex.replace(transactions)
+    }
   }
 
-  #forEachHeader(offset: number, callback: (buffer: Buffer, at: number) => void): void {
-    for (const segment of this.#segments.slice(this.#segmentOf(offset))) segment.forEachHeader(offset, callback)
+  /** A reader that must not see what was aborted relies on the entry, so without it the log does not go on. */
+  #indexAborted(completed: AbortedTransaction): void {
+    const { transactionIndex } = this.#active
+    try {
+      if (transactionIndex.count === 0) this.#hasUnsyncedNames = true
+      transactionIndex.append(completed)
+    } catch (cause) {
+      this.#syncFailure = cause
+      throw cause
+    }
+  }
+
+  #forEachHeader(offset: number, callback: (buffer: Buffer, at: number, segment: LogSegment) => void): void {
+    for (const segment of this.#segments.slice(this.#segmentOf(offset))) {
+      segment.forEachHeader(offset, (buffer, at) => callback(buffer, at, segment))
+    }
   }
 
   #takeSnapshot(): void {

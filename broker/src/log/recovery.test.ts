@@ -83,7 +83,7 @@ function expectSound(log: PartitionLog, disk: MemoryDisk): void {
 const counts = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 30 })
 
 describe('after an unclean shutdown', () => {
-  it('a log that nothing happened to is the same, with the same indexes as after a clean one', () => {
+  it('S1: a log that nothing happened to is the same, with the same indexes as after a clean one', () => {
     fc.assert(
       fc.property(counts, (sizes) => {
         const { disk, log } = written(sizes)
@@ -103,7 +103,7 @@ describe('after an unclean shutdown', () => {
     )
   })
 
-  it('ends with the last batch that is whole, wherever the last segment was torn', () => {
+  it('S3: ends with the last batch that is whole, wherever the last segment was torn', () => {
     fc.assert(
       fc.property(counts, fc.nat(), (sizes, cut) => {
         const { disk, log, extents } = written(sizes)
@@ -123,7 +123,7 @@ describe('after an unclean shutdown', () => {
     )
   })
 
-  it('ends before the first batch with a wrong bit, and keeps what follows aside', () => {
+  it('S3: ends before the first batch with a wrong bit, and keeps what follows aside', () => {
     fc.assert(
       fc.property(counts, fc.nat(), fc.nat(), (sizes, which, bit) => {
         const { disk, log, extents } = written(sizes)
@@ -152,7 +152,7 @@ describe('after an unclean shutdown', () => {
     )
   })
 
-  it('ends before zeros, and before good batches behind a hole of zeros', () => {
+  it('S4: ends before zeros, and before good batches behind a hole of zeros', () => {
     fc.assert(
       fc.property(counts, fc.nat(), fc.integer({ min: 12, max: 5000 }), fc.boolean(), (sizes, which, zeros, isHole) => {
         const { disk, extents } = written(sizes)
@@ -170,7 +170,7 @@ describe('after an unclean shutdown', () => {
     )
   })
 
-  it('believes no batch that begins below the end of the one before', () => {
+  it('S3: believes no batch that begins below the end of the one before', () => {
     const { disk, extents } = written([1, 1, 1, 1])
     const second = extents[1]!
     edit(disk, second.path, (bytes) => Buffer.concat([bytes, bytes.subarray(second.start, second.end)]))
@@ -179,7 +179,7 @@ describe('after an unclean shutdown', () => {
     expect([...valuesOf(again).keys()]).toEqual([0, 1, 2, 3])
   })
 
-  it('believes no base offset beyond 2^53, nor a batch that ends before it begins', () => {
+  it('S3: believes no base offset beyond 2^53, nor a batch that ends before it begins', () => {
     const changes = [
       (bytes: Buffer) => void (bytes[0] = 0x7f),
       (bytes: Buffer) => void (bytes[0] = 0xff),
@@ -196,13 +196,13 @@ describe('after an unclean shutdown', () => {
     }
   })
 
-  it('believes no length that reaches beyond the file, and allocates nothing for it', () => {
+  it('S3: believes no length that reaches beyond the file, and allocates nothing for it', () => {
     const { disk, extents } = written([1, 1])
     edit(disk, extents[1]!.path, (bytes) => void setInt32(bytes, extents[1]!.start + BATCH_LENGTH, 0x7fff_ff00))
     expect(reopen(disk).endOffset).toBe(1)
   })
 
-  it('takes gaps between batches for what compaction left', () => {
+  it('S3: takes gaps between batches for what compaction left', () => {
     const disk = new MemoryDisk()
     openLog({ disk, config }).close()
     const gappy = [0, 5, 17].map((baseOffset) =>
@@ -214,7 +214,7 @@ describe('after an unclean shutdown', () => {
     expect([...valuesOf(again).keys()]).toEqual([0, 5, 17])
   })
 
-  it('ends where a segment is missing batches that the next one counts on', () => {
+  it('S3: ends where a segment is missing batches that the next one counts on', () => {
     const { disk, extents } = written(Array.from({ length: 30 }, () => 1))
     const paths = [...new Set(extents.map(({ path }) => path))]
     expect(paths.length).toBeGreaterThan(2)
@@ -229,7 +229,7 @@ describe('after an unclean shutdown', () => {
     expect(compacted.segmentCount).toBe(paths.length)
   })
 
-  it('keeps the segment that the log starts within', () => {
+  it('S3: keeps the segment that the log starts within', () => {
     const { disk, log } = written([1, 1, 1, 1, 1, 1])
     log.advanceLogStartOffset(3)
     const again = reopen(disk, { logStartOffset: 3 })
@@ -238,7 +238,7 @@ describe('after an unclean shutdown', () => {
     expect(disk.list(LOG_PATH).filter((name) => name.endsWith('.cut'))).toEqual([])
   })
 
-  it('reads nothing below the recovery point', async () => {
+  it('S3: reads nothing below the recovery point', async () => {
     const { disk, log, extents } = written(Array.from({ length: 30 }, () => 1))
     const paths = [...new Set(extents.map(({ path }) => path))]
     await log.flushClosedSegments()
@@ -249,7 +249,7 @@ describe('after an unclean shutdown', () => {
     expect(reopen(disk.copy(), { recoveryPoint: 0 }).endOffset).toBe(0)
   })
 
-  it('keeps one cut and not all of them', () => {
+  it('S3: keeps one cut and not all of them', () => {
     const { disk, extents } = written([1, 1, 1])
     const tear = () => edit(disk, extents[0]!.path, (bytes) => bytes.subarray(0, -1))
     tear()
@@ -261,7 +261,7 @@ describe('after an unclean shutdown', () => {
     expect(cut.length).toBe(extents[1]!.end - extents[1]!.start - 1)
   })
 
-  it('removes what an interrupted change left behind', () => {
+  it('S5: removes what an interrupted change left behind', () => {
     const { disk } = written([1, 1])
     for (const name of [
       'leader-epoch-checkpoint.tmp',
@@ -274,7 +274,7 @@ describe('after an unclean shutdown', () => {
     expect(disk.list(LOG_PATH).filter((name) => /tmp|deleted|0007/.test(name))).toEqual([])
   })
 
-  it('finds the leader epochs again if their file is gone, torn or ahead of the log', () => {
+  it('S12: finds the leader epochs again if their file is gone, torn or ahead of the log', () => {
     for (const text of [null, '', '0\n2\n0 0\n', '0\n3\n0 0\n1 5\n9 700\n', '0\n2\n0 0\n8 3\n']) {
       const { disk, log } = written(Array.from({ length: 12 }, () => 1))
       const expected = log.leaderEpochs.entries
@@ -286,7 +286,7 @@ describe('after an unclean shutdown', () => {
 })
 
 describe('producers after a crash', () => {
-  it('are known with their last five batches if no snapshot was written', () => {
+  it('S13: are known with their last five batches if no snapshot was written', () => {
     const disk = new MemoryDisk()
     const log = openLog({ disk })
     for (let i = 0; i < 8; i++) append(log, producedBatch(7, 0, i))
@@ -296,7 +296,7 @@ describe('producers after a crash', () => {
     expect(append(again, producedBatch(7, 0, 8))).toMatchObject({ baseOffset: 8, isDuplicate: false })
   })
 
-  it('are known from the snapshot of a roll and the batches after it', async () => {
+  it('S13: are known from the snapshot of a roll and the batches after it', async () => {
     const disk = new MemoryDisk()
     const log = openLog({ disk })
     append(log, producedBatch(6, 1, 0))
@@ -312,7 +312,7 @@ describe('producers after a crash', () => {
     expect(append(again, producedBatch(7, 0, 2))).toMatchObject({ baseOffset: 3, isDuplicate: false })
   })
 
-  it('are known without any snapshot that is damaged', () => {
+  it('S13: are known without any snapshot that is damaged', () => {
     const disk = new MemoryDisk()
     const log = openLog({ disk })
     append(log, producedBatch(7, 0, 0))
@@ -327,7 +327,7 @@ describe('producers after a crash', () => {
     expect(append(again, producedBatch(7, 0, 2))).toMatchObject({ baseOffset: 2, isDuplicate: false })
   })
 
-  it('do not know batches that were torn off, whatever a newer snapshot says', () => {
+  it('S13: do not know batches that were torn off, whatever a newer snapshot says', () => {
     const disk = new MemoryDisk()
     const log = openLog({ disk })
     append(log, producedBatch(7, 0, 0))
@@ -341,7 +341,7 @@ describe('producers after a crash', () => {
 })
 
 describe('a machine that dies', () => {
-  it('at any change of the disk leaves a log with every batch whose append had returned', () => {
+  it('S1: at any change of the disk leaves a log with every batch whose append had returned', () => {
     const run = (disk: MemoryDisk, dieAfter: number): { acknowledged: number; changes: number } => {
       const faulty = new FaultyDisk(disk)
       faulty.dieAfter(dieAfter)

@@ -34,6 +34,18 @@ export class TimeIndex {
     return !this.#entries.isTorn && (this.count < 2 || this.lastTimestampMs > this.#timestampAt(0))
   }
 
+  /** Whether all entries before `offset` grow, as those of a file do that lost none of its blocks. */
+  isOrdered(offset: number): boolean {
+    let previousMs = -1
+    let previous = this.baseOffset
+    for (let i = 0; i < this.count && previous < offset; i++) {
+      if (this.#timestampAt(i) <= previousMs || this.#offsetAt(i) < previous) return false
+      previousMs = this.#timestampAt(i)
+      previous = this.#offsetAt(i)
+    }
+    return true
+  }
+
   get isUnsynced(): boolean {
     return this.#entries.isUnsynced
   }
@@ -51,6 +63,11 @@ export class TimeIndex {
   /** One entry is kept back for the one that a segment gets when it rolls. */
   isFull(maxBytes: number): boolean {
     return this.count >= Math.floor(maxBytes / ENTRY_BYTES) - 1
+  }
+
+  /** Whether `makeRoom` writes. */
+  get isOutOfRoom(): boolean {
+    return this.#entries.isOutOfRoom
   }
 
   makeRoom(): void {

@@ -111,7 +111,9 @@ export function validateBatch(
   }
   // Kafka's int64 holds more; as milliseconds this is the year 287396.
   if (!hasExactNumbersAt(bytes, start)) return refuse(ErrorCode.invalidTimestamp, 'a time or id is beyond 2^53')
-  if (sizeBytes > config.maxMessageBytes) return tooLarge(sizeBytes, config)
+  // A transaction that could write to the topic can also be ended there.
+  const isMarker = !isClient && (attributes & CONTROL_FLAG) !== 0
+  if (sizeBytes > config.maxMessageBytes && !isMarker) return tooLarge(sizeBytes, config)
   if (!isCrcValidAt(bytes, start)) return refuse(ErrorCode.corruptMessage, 'the checksum of the batch is wrong')
 
   const recordCount = recordCountAt(bytes, start)

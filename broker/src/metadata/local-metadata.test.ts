@@ -48,17 +48,20 @@ function recordTypes({ log }: NodeMetadata): string[][] {
 }
 
 describe('LocalMetadata', () => {
-  it('begins a new log with Kafka’s records: an epoch, the metadata version, the broker and its unfencing', () => {
+  it('begins a new log with Kafka’s records: an epoch, the levels of features, the broker and its unfencing', () => {
     const node = openMetadata()
     expect(recordTypes(node)).toEqual([
       ['control'],
-      ['featureLevelRecord'],
+      ['featureLevelRecord', 'featureLevelRecord'],
       ['registerBrokerRecord'],
       ['brokerRegistrationChangeRecord'],
     ])
     const { image } = node.metadata
-    expect([...image.features]).toEqual([['metadata.version', 30]])
-    expect(image.brokers.get(1)).toMatchObject({ epoch: 2, isFenced: false, directories: [DIRECTORY_ID] })
+    expect([...image.features]).toEqual([
+      ['metadata.version', 30],
+      ['transaction.version', 2],
+    ])
+    expect(image.brokers.get(1)).toMatchObject({ epoch: 3, isFenced: false, directories: [DIRECTORY_ID] })
     expect(node.log.leaderEpochs.latestEpoch).toBe(1)
   })
 
@@ -205,14 +208,19 @@ describe('LocalMetadata', () => {
     expect(metadata.createPartitions({ name: 'orders', count }).errorCode).toBe(ErrorCode.policyViolation)
   })
 
-  it('changes nothing when the log cannot be written', () => {
+  it('refuses a change and makes none of it when the log cannot be written', () => {
     const { metadata, log } = openMetadata()
     const heard = kindsHeardBy(metadata)
     const before = valuesOf(metadata.image)
     log.append = () => {
       throw new StorageError('append', log.directory, { code: 'ENOSPC' })
     }
-    expect(() => metadata.createTopic({ name: 'orders' })).toThrow(StorageError)
+    expect(metadata.createTopic({ name: 'orders' })).toEqual({
+      errorCode: ErrorCode.kafkaStorageError,
+      errorMessage: 'the metadata log failed: ENOSPC',
+      topic: null,
+    })
+    expect(() => metadata.allocateProducerIds()).toThrow(StorageError)
     expect(valuesOf(metadata.image)).toEqual(before)
     expect(heard.kinds).toEqual([])
   })

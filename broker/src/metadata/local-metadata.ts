@@ -14,7 +14,7 @@ import {
   type MetadataRecordInput,
 } from '@millrace/protocol'
 import type { Clock } from '../base/clock.ts'
-import { BrokerError, CorruptLogError } from '../base/errors.ts'
+import { BrokerError, CorruptLogError, StorageError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import type { BrokerConfig } from '../config/broker-config.ts'
@@ -37,6 +37,11 @@ import { CONSUMER_OFFSETS, TRANSACTION_STATE, isInternalTopic } from './topic-na
 
 /** metadata.version 4.3-IV0, which fixes the versions of the records below. */
 const METADATA_VERSION = 30
+/** What this broker could do; which level of it holds is in the image. */
+export const SUPPORTED_FEATURES = [
+  { name: 'metadata.version', minVersion: METADATA_VERSION, maxVersion: METADATA_VERSION },
+  { name: 'transaction.version', minVersion: 0, maxVersion: 2 },
+] as const
 const REGISTER_BROKER_VERSION = 4
 const PARTITION_VERSION = 2
 const PARTITION_CHANGE_VERSION = 2
@@ -50,8 +55,10 @@ export interface LocalMetadataOptions {
   readonly config: BrokerConfig
   readonly nodeId: number
   readonly clusterId: string
-  /** The ids of the node's data directories; new partitions are spread over them. */
+  /** The ids of the node's data directories. */
   readonly directoryIds: readonly string[]
+  /** The directory of each of so many new partitions; without it they are spread evenly. */
+  readonly place?: (partitionCount: number) => readonly string[]
   /** Where clients reach the node, as it registers itself. */
   readonly endpoints: readonly EndpointImage[]
   /**
@@ -73,14 +80,16 @@ export interface TopicResult extends Refusal {
  * The metadata of a node that is alone: its own controller over a local metadata log, which holds Kafka's own records.
  *
  * Every change is one batch and so takes effect whole or not at all; it is in the log before it is in the image, and
- * listeners hear of it before the method returns. A log that fails throws StorageError and leaves the image as it was.
- * What a client may get wrong is a Refusal. Not responsible for the logs of the partitions: listeners make those.
+ * listeners hear of it before the method returns. A log that fails leaves the image as it was: the change is refused with
+ * KAFKA_STORAGE_ERROR, and `allocateProducerIds` throws StorageError. What a client may get wrong is a Refusal too. Not
+ * responsible for the logs of the partitions: listeners make those.
  */
 export class LocalMetadata implements MetadataSource {
   readonly #log: PartitionLog
   readonly #config: BrokerConfig
   readonly #nodeId: number
   readonly #directoryIds: readonly string[]
+  readonly #place: (partitionCount: number) => readonly string[]
   readonly #clock: Clock
   readonly #random: Random
   readonly #logger: Logger
@@ -104,6 +113,7 @@ export class LocalMetadata implements MetadataSource {
     this.#config = options.config
     this.#nodeId = options.nodeId
     this.#directoryIds = options.directoryIds
+    this.#place = options.place ?? ((partitionCount) => this.#spread(partitionCount))
     this.#clock = options.clock
     this.#random = options.random
     this.#logger = options.logger
@@ -139,7 +149,8 @@ export class LocalMetadata implements MetadataSource {
     for (const [key, value] of configs) records.push(configRecord({ type: 2, name }, key, value))
     records.push(...this.#partitionRecords(topicId, 0, planned))
     if (validateOnly) return { ...accepted, topic: preview(records, this.image.clusterId) }
-    this.#commit(records)
+    const failure = this.#attempt(records)
+    if (failure !== null) return { ...failure, topic: null }
     const topic = this.image.topics.get(name)
     assert(topic)
     this.#logger.info('created topic', { topic: name, id: topicId, partitions: topic.partitions.length })
@@ -189,7 +200,8 @@ export class LocalMetadata implements MetadataSource {
         ? refused(ErrorCode.unknownTopicOrPartition, 'This server does not host this topic-partition.')
         : refused(ErrorCode.unknownTopicId, 'This server does not host this topic ID.')
     }
-    this.#commit([{ type: 'removeTopicRecord', version: 0, value: { topicId: topic.id } }])
+    const failure = this.#attempt([{ type: 'removeTopicRecord', version: 0, value: { topicId: topic.id } }])
+    if (failure !== null) return failure
     this.#logger.info('deleted topic', { topic: topic.name, id: topic.id })
     return accepted
   }
@@ -200,8 +212,7 @@ export class LocalMetadata implements MetadataSource {
     if (request.validateOnly === true) return accepted
     const topic = this.image.topics.get(request.name)
     assert(topic)
-    this.#commit(this.#partitionRecords(topic.id, topic.partitions.length, planned))
-    return accepted
+    return this.#attempt(this.#partitionRecords(topic.id, topic.partitions.length, planned)) ?? accepted
   }
 
   /** Gives a resource exactly these settings. */
@@ -237,16 +248,13 @@ export class LocalMetadata implements MetadataSource {
   ): Refusal {
     if ('errorCode' in planned) return planned
     if (validateOnly || planned.size === 0) return accepted
-    this.#commit([...planned].map(([name, value]) => configRecord(resource, name, value)))
-    return accepted
+    return this.#attempt([...planned].map(([name, value]) => configRecord(resource, name, value))) ?? accepted
   }
 
   #partitionRecords(topicId: string, from: number, replicas: readonly number[][]): MetadataRecordInput[] {
-    // A running count over all partitions would cost a scan; starting at a random directory spreads as well.
-    const directoryCount = this.#directoryIds.length
-    const start = directoryCount === 1 ? 0 : this.#random.u32() % directoryCount
+    const directories = this.#place(replicas.length)
     return replicas.map((brokerIds, i) => {
-      const directory = this.#directoryIds[(start + i) % directoryCount]!
+      const directory = directories[i]!
       return {
         type: 'partitionRecord',
         version: PARTITION_VERSION,
@@ -264,6 +272,13 @@ export class LocalMetadata implements MetadataSource {
         },
       }
     })
+  }
+
+  #spread(partitionCount: number): string[] {
+    // A running count over all partitions would cost a scan; starting at a random directory spreads as well.
+    const directoryCount = this.#directoryIds.length
+    const start = directoryCount === 1 ? 0 : this.#random.u32() % directoryCount
+    return Array.from({ length: partitionCount }, (_, i) => this.#directoryIds[(start + i) % directoryCount]!)
   }
 
   #replay(): void {
@@ -309,10 +324,7 @@ export class LocalMetadata implements MetadataSource {
   }
 
   #register(endpoints: readonly EndpointImage[]): void {
-    if (!this.image.features.has('metadata.version')) {
-      const level = { name: 'metadata.version', featureLevel: METADATA_VERSION }
-      this.#commit([{ type: 'featureLevelRecord', version: 0, value: level }])
-    }
+    this.#finalizeFeatures()
     const brokerId = this.#nodeId
     const brokerEpoch = this.#log.endOffset
     this.#commit([
@@ -324,9 +336,11 @@ export class LocalMetadata implements MetadataSource {
           incarnationId: this.#random.uuid(),
           brokerEpoch,
           endPoints: endpoints.map(({ name, host, port }) => ({ name, host, port, securityProtocol: PLAINTEXT })),
-          features: [
-            { name: 'metadata.version', minSupportedVersion: METADATA_VERSION, maxSupportedVersion: METADATA_VERSION },
-          ],
+          features: SUPPORTED_FEATURES.map(({ name, minVersion, maxVersion }) => ({
+            name,
+            minSupportedVersion: minVersion,
+            maxSupportedVersion: maxVersion,
+          })),
           rack: this.#config.get('broker.rack'),
           logDirs: this.#directoryIds,
         },
@@ -335,6 +349,20 @@ export class LocalMetadata implements MetadataSource {
     this.#commit([
       { type: 'brokerRegistrationChangeRecord', version: 0, value: { brokerId, brokerEpoch, fenced: UNFENCE } },
     ])
+  }
+
+  /** A node that is alone decides by itself: its settings say what level a feature has. */
+  #finalizeFeatures(): void {
+    const levels = new Map([
+      ['metadata.version', this.image.features.get('metadata.version') ?? METADATA_VERSION],
+      ['transaction.version', this.#config.int('transaction.version')],
+    ])
+    const records: MetadataRecordInput[] = []
+    for (const [name, featureLevel] of levels) {
+      if ((this.image.features.get(name) ?? 0) === featureLevel) continue
+      records.push({ type: 'featureLevelRecord', version: 0, value: { name, featureLevel } })
+    }
+    if (records.length > 0) this.#commit(records)
   }
 
   #renewLeaderEpochs(): void {
@@ -351,9 +379,31 @@ export class LocalMetadata implements MetadataSource {
     }
   }
 
+  /** Makes a change that a client asked for; the refusal, if the log cannot take it. */
+  #attempt(records: readonly MetadataRecordInput[]): Refusal | null {
+    let values: readonly Buffer[]
+    try {
+      values = this.#write(records)
+    } catch (cause) {
+      if (!(cause instanceof StorageError)) throw cause
+      this.#logger.error('a change of the metadata was refused: its log failed', { error: cause.message })
+      return refused(ErrorCode.kafkaStorageError, `the metadata log failed: ${cause.errno}`)
+    }
+    this.#apply(values)
+    return null
+  }
+
   #commit(records: readonly MetadataRecordInput[]): void {
+    this.#apply(this.#write(records))
+  }
+
+  #write(records: readonly MetadataRecordInput[]): readonly Buffer[] {
     const values = records.map(encodeMetadataRecord)
     this.#append(buildBatch({ records: values.map((value) => ({ key: null, value })), nowMs: this.#clock.nowMs() }))
+    return values
+  }
+
+  #apply(values: readonly Buffer[]): void {
     // What was written is read back, so that the state now and the state after a restart come from the same bytes.
     const changes = this.#writer.apply(values.map(decodeMetadataRecord), this.#log.endOffset)
     if (changes.some(({ kind }) => kind === 'broker-config-changed')) this.#applyBrokerConfigs()

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest'
+import { StorageError } from '../base/errors.ts'
 import { silentLogger } from '../base/logger.ts'
 import type { Output } from '../handlers/output.ts'
-import type { Barrier, Durability } from '../partition/durability.ts'
-import { Connection } from './connection.ts'
+import type { DiskFile } from '../log/disk.ts'
+import { FileSlice } from '../log/file-slice.ts'
+import { MemoryDisk } from '../log/memory-disk.ts'
+import type { Barrier } from '../partition/durability.ts'
+import { Connection, type ConnectionDurability } from './connection.ts'
 import type { Socket } from './network.ts'
 import { OutgoingBytes } from './outgoing-bytes.ts'
 import { ReceiveBudget } from './receive-budget.ts'
+import { SEND_BUFFER_BYTES, SendBuffers } from './send-buffers.ts'
 
 const MIB = 1 << 20
 
@@ -15,16 +20,53 @@ class FakeSocket implements Socket {
   readonly localHost = '127.0.0.1'
   readonly localPort = 9092
   readonly written: Buffer[] = []
+  /** What is not taken yet: the memory itself, that must stay as it is until then. */
+  readonly queued: { readonly buffer: Uint8Array; readonly copy: Buffer; readonly taken?: (() => void) | undefined }[] =
+    []
+  /** What it takes of stored bytes straight from their file. */
+  sendsBytes = 0
+  sentBytes = 0
   queuedBytes = 0
   isPaused = false
   isDestroyed = false
   takesAtOnce = true
 
-  write(buffers: readonly Uint8Array[]): void {
+  write(buffers: readonly Uint8Array[], taken?: () => void): void {
     for (const buffer of buffers) {
-      this.written.push(Buffer.from(buffer))
-      if (!this.takesAtOnce) this.queuedBytes += buffer.length
+      const copy = Buffer.from(buffer)
+      this.written.push(copy)
+      if (this.takesAtOnce) continue
+      this.queuedBytes += buffer.length
+      this.queued.push({ buffer, copy, taken: buffer === buffers.at(-1) ? taken : undefined })
     }
+    if (this.takesAtOnce) taken?.()
+  }
+
+  /** What it takes at once of a small answer; null when it cannot. */
+  takesNow: number | null = null
+
+  sendNow(bytes: Uint8Array): number {
+    const taken = Buffer.from(bytes.subarray(0, this.takesNow ?? 0))
+    this.written.push(taken)
+    return taken.length
+  }
+
+  sendStored(head: Uint8Array, slice: FileSlice): number {
+    const stored = Buffer.alloc(slice.length)
+    slice.read(stored, 0)
+    const bytes = Buffer.concat([head, stored]).subarray(0, this.sendsBytes)
+    this.written.push(bytes)
+    this.sentBytes += bytes.length
+    return bytes.length
+  }
+
+  /** The peer takes the oldest buffer. Returns whether it holds what was written. */
+  takeOldest(): boolean {
+    const { buffer, copy, taken } = this.queued.shift()!
+    const isIntact = copy.equals(buffer)
+    this.queuedBytes -= buffer.length
+    taken?.()
+    return isIntact
   }
 
   pause(): void {
@@ -49,9 +91,19 @@ class FakeSocket implements Socket {
 }
 
 /** What waits for the disk: each request whose first byte is odd, until the test says so. */
-class FakeDurability implements Pick<Durability, 'requestBegins' | 'takeBarrier'> {
+class FakeDurability implements ConnectionDurability {
   readonly waiting: ((isDurable: boolean) => void)[] = []
   isTouched = false
+  isGathering = false
+  hasGathered = false
+  isWritable = true
+  writeCount = 0
+
+  writeGathered(): boolean {
+    this.hasGathered = false
+    this.writeCount += 1
+    return this.isWritable
+  }
 
   requestBegins(): void {
     this.isTouched = false
@@ -71,8 +123,11 @@ function aRequest(number: number, sizeBytes = 1): Buffer {
   return frame
 }
 
-function open(options: { responseBytes?: number; budget?: ReceiveBudget; waits?: boolean } = {}) {
+function open(
+  options: { responseBytes?: number; budget?: ReceiveBudget; waits?: boolean; stored?: DiskFile; size?: number } = {},
+) {
   const socket = new FakeSocket()
+  const sendBuffers = new SendBuffers({ poison: true })
   const durability = new FakeDurability()
   const budget = options.budget ?? new ReceiveBudget(128 * MIB)
   let answered = 0
@@ -83,7 +138,9 @@ function open(options: { responseBytes?: number; budget?: ReceiveBudget; waits?:
     answered += 1
     output.beginResponse(0, false)
     output.writer.int8(number)
-    output.stored(Buffer.alloc(options.responseBytes ?? 1))
+    const { stored } = options
+    if (stored === undefined) output.stored(Buffer.alloc(options.responseBytes ?? 1))
+    else output.stored(new FileSlice(stored, 0, options.size ?? stored.size, 0))
     output.endFrame()
     durability.isTouched = number % 2 === 1
     return null
@@ -95,6 +152,7 @@ function open(options: { responseBytes?: number; budget?: ReceiveBudget; waits?:
     limits: { frameBytesMax: 100 * MIB },
     budget,
     outgoing: new OutgoingBytes(1024 * MIB),
+    sendBuffers,
     logger: silentLogger,
     onClosed: () => {},
   })
@@ -109,6 +167,7 @@ function open(options: { responseBytes?: number; budget?: ReceiveBudget; waits?:
   }
   return {
     socket,
+    sendBuffers,
     durability,
     budget,
     connection,
@@ -158,6 +217,19 @@ describe('a connection', () => {
     expect(socket.isDestroyed).toBe(true)
     expect(connection.isClosed).toBe(true)
   })
+
+  it.each([0, 1, 10, 19, 20])(
+    'sends small answers at once, and queues what the socket does not take: %i bytes',
+    (bytes) => {
+      const { socket, receive } = open()
+      socket.takesNow = bytes
+      receive(Buffer.concat([aRequest(2), aRequest(4)]))
+      socket.takesNow = 1000
+      receive(aRequest(6))
+      expect(socket.answers).toEqual([2, 4, 6])
+      expect(Buffer.concat(socket.written).length).toBe(30)
+    },
+  )
 
   it('sends none of what the disk did not take, and closes', () => {
     const { socket, receive, durability } = open()
@@ -233,5 +305,77 @@ describe('a connection', () => {
     socket.queuedBytes -= 100
     expect(connection.sweep()).toBe(0)
     expect(connection.sweep()).toBe(1)
+  })
+
+  describe('with stored records in its answers', () => {
+    const content = Buffer.alloc(3 * SEND_BUFFER_BYTES + 12_345)
+    for (let at = 0; at + 4 <= content.length; at += 4) content.writeInt32BE(at, at)
+    function storedFile(): DiskFile {
+      const disk = new MemoryDisk()
+      disk.makeDirectory('d')
+      const file = disk.open('d/f', { create: true })
+      file.append(content)
+      return file
+    }
+    const bodyOf = (written: readonly Buffer[]): Buffer => Buffer.concat(written).subarray(9, 9 + content.length)
+
+    it.each([0, 1, 8, 9, 10, SEND_BUFFER_BYTES, content.length, content.length + 9])(
+      'sends them from the file, and reads what the socket did not take: it takes %i bytes',
+      (sendsBytes) => {
+        const { socket, receive, sendBuffers } = open({ stored: storedFile() })
+        socket.sendsBytes = sendsBytes
+        receive(aRequest(2))
+        expect(socket.sentBytes).toBe(sendsBytes)
+        expect(bodyOf(socket.written).equals(content)).toBe(true)
+        expect(sendBuffers.freeCount).toBe(sendsBytes === content.length + 9 ? 0 : 1)
+      },
+    )
+
+    it('uses no buffer again that the socket still has', () => {
+      const { socket, receive, sendBuffers, connection } = open({ stored: storedFile() })
+      socket.takesAtOnce = false
+      receive(Buffer.concat([aRequest(2), aRequest(2)]))
+      const inFlight = new Set(socket.queued.map(({ buffer }) => buffer.buffer))
+      for (let round = 0; round < 20; round++) {
+        while (socket.queued.length > 3) expect(socket.takeOldest()).toBe(true)
+        connection.drained()
+        receive(aRequest(2))
+        const buffers = socket.queued.map(({ buffer }) => buffer.buffer)
+        for (const buffer of buffers) inFlight.add(buffer)
+        const large = socket.queued.filter(({ buffer }) => buffer.length > 4096)
+        expect(new Set(large.map(({ buffer }) => buffer.buffer)).size).toBe(large.length)
+      }
+      while (socket.queued.length > 0) expect(socket.takeOldest()).toBe(true)
+      expect(sendBuffers.freeCount).toBeLessThan(16)
+      const bytes = Buffer.concat(socket.written)
+      const frameBytes = 4 + bytes.readInt32BE(0)
+      for (let at = 0; at < bytes.length; at += frameBytes) {
+        expect(bytes.subarray(at + 9, at + 9 + content.length).equals(content)).toBe(true)
+      }
+    })
+
+    it('closes when the file cannot be read, with half of an answer out', () => {
+      const file = storedFile()
+      const { socket, receive } = open({ stored: file, size: content.length + 1 })
+      receive(aRequest(2))
+      expect(socket.isDestroyed).toBe(true)
+      const closed = storedFile()
+      const other = open({ stored: closed, size: content.length })
+      closed.close()
+      other.receive(aRequest(2))
+      expect(other.socket.isDestroyed).toBe(true)
+      expect(() => closed.read(Buffer.alloc(1), 0, 1, 0)).toThrow(StorageError)
+    })
+
+    it('keeps them in memory while an answer before is held back, as the file may change', () => {
+      const file = storedFile()
+      const { socket, receive, durability } = open({ stored: file })
+      receive(Buffer.concat([aRequest(1), aRequest(2)]))
+      expect(socket.written).toEqual([])
+      file.truncate(0)
+      durability.waiting.shift()!(true)
+      expect(bodyOf(socket.written).equals(content)).toBe(true)
+      expect(socket.answers).toEqual([1, 2])
+    })
   })
 })

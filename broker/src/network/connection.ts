@@ -1,11 +1,15 @@
+import { apis } from '@millrace/protocol'
+import { BrokerError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
-import { Output } from '../handlers/output.ts'
+import { Output, type Part } from '../handlers/output.ts'
+import type { FileSlice } from '../log/file-slice.ts'
 import type { Durability } from '../partition/durability.ts'
 import type { Dispatcher } from './dispatch.ts'
 import type { Receiver, Socket } from './network.ts'
 import type { OutgoingBytes, SlowReader } from './outgoing-bytes.ts'
 import type { BudgetHolder, ReceiveBudget } from './receive-budget.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
+import { SEND_BUFFER_BYTES, type SendBuffers } from './send-buffers.ts'
 
 /** Responses that the peer has not taken or not been given: above this, no further request of the connection is begun. */
 const UNSENT_BYTES_MAX = 1024 * 1024
@@ -16,10 +20,16 @@ const WAITING_BYTES_MAX = 256 * 1024
 
 /** Responses that may go out when those before them have, and what they acknowledge is durable. */
 interface HeldResponses {
-  readonly parts: readonly Buffer[]
+  readonly parts: readonly Part[]
   readonly sizeBytes: number
   isReady: boolean
 }
+
+/** What a connection needs of it. */
+export type ConnectionDurability = Pick<
+  Durability,
+  'requestBegins' | 'takeBarrier' | 'isGathering' | 'hasGathered' | 'writeGathered'
+>
 
 export interface ConnectionLimits {
   /** `socket.request.max.bytes` */
@@ -35,11 +45,12 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
   readonly clientHost: string
   readonly endpoint: { readonly host: string; readonly port: number }
   readonly #dispatcher: Pick<Dispatcher, 'dispatch'>
-  readonly #durability: Pick<Durability, 'requestBegins' | 'takeBarrier'>
+  readonly #durability: ConnectionDurability
   readonly #logger: Logger
   readonly #onClosed: (connection: Connection) => void
   readonly #budget: ReceiveBudget
   readonly #outgoing: OutgoingBytes
+  readonly #sendBuffers: SendBuffers
   readonly #buffer: ReceiveBuffer
   readonly #output = new Output()
   readonly #held: HeldResponses[] = []
@@ -60,12 +71,13 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     socket: Socket,
     options: {
       readonly dispatcher: Pick<Dispatcher, 'dispatch'>
-      readonly durability: Pick<Durability, 'requestBegins' | 'takeBarrier'>
+      readonly durability: ConnectionDurability
       /** What the listener advertises; null for the address that the client dialled. */
       readonly advertised: { readonly host: string; readonly port: number } | null
       readonly limits: ConnectionLimits
       readonly budget: ReceiveBudget
       readonly outgoing: OutgoingBytes
+      readonly sendBuffers: SendBuffers
       readonly logger: Logger
       readonly onClosed: (connection: Connection) => void
     },
@@ -81,6 +93,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     this.#durability = options.durability
     this.#budget = options.budget
     this.#outgoing = options.outgoing
+    this.#sendBuffers = options.sendBuffers
     this.#logger = options.logger
     this.#onClosed = options.onClosed
     this.#buffer = new ReceiveBuffer(options.limits.frameBytesMax)
@@ -187,8 +200,27 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
         return
       }
       const start = this.#buffer.takeFrame(sizeBytes)
-      this.#answer(start, start + sizeBytes)
+      const isProduce = sizeBytes >= 2 && this.#buffer.bytes.readInt16BE(start) === apis.produce.key
+      if (!isProduce && !this.#writeGathered()) return
+      this.#durability.isGathering = isProduce && (this.#durability.hasGathered || this.#buffer.nextFrameBytes() >= 0)
+      try {
+        this.#answer(start, start + sizeBytes)
+      } finally {
+        this.#durability.isGathering = false
+      }
     }
+  }
+
+  /** Comes before everything that makes an append visible, and before the receive buffer is used again. */
+  #writeGathered(): boolean {
+    if (!this.#durability.hasGathered) return true
+    if (this.#durability.writeGathered()) {
+      this.#holdUntilDurable()
+      return true
+    }
+    this.#logger.warn('connection closed: what it sent could not be written', { client: this.clientHost })
+    this.close()
+    return false
   }
 
   #askForBudget(): void {
@@ -205,7 +237,8 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
 
   #answer(start: number, end: number): void {
     let pending: Promise<void> | null
-    this.#durability.requestBegins()
+    // What was gathered is answered for together.
+    if (!this.#durability.hasGathered) this.#durability.requestBegins()
     try {
       pending = this.#dispatcher.dispatch(this.#buffer.bytes, start, end, this, this.#output)
     } catch (error) {
@@ -213,7 +246,7 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
       return
     }
     if (pending === null) {
-      this.#holdUntilDurable()
+      if (!this.#durability.hasGathered) this.#holdUntilDurable()
       return
     }
     this.#isAnswering = true
@@ -233,7 +266,13 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
   #holdUntilDurable(): void {
     const barrier = this.#durability.takeBarrier()
     if (barrier === null || this.#output.isEmpty) return
-    const held = this.#hold(false)
+    let held: HeldResponses
+    try {
+      held = this.#hold(false)
+    } catch (error) {
+      this.#failed(error)
+      return
+    }
     barrier.whenPassed((isDurable) => {
       if (this.#isClosed) return
       if (!isDurable) {
@@ -248,7 +287,9 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
 
   #hold(isReady: boolean): HeldResponses {
     const { sizeBytes } = this.#output
-    const held: HeldResponses = { parts: this.#output.take(), sizeBytes, isReady }
+    // A slice is good for this turn alone.
+    const parts = this.#output.take().map((part) => (Buffer.isBuffer(part) ? part : bytesOf(part)))
+    const held: HeldResponses = { parts, sizeBytes, isReady }
     this.#held.push(held)
     this.#heldBytes += sizeBytes
     return held
@@ -260,9 +301,9 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
   }
 
   /** What may go out now, in order: held responses up to the first that is not ready, then what was made last. */
-  #ready(): readonly Buffer[] {
+  #ready(): readonly Part[] {
     if (this.#held.length === 0) return this.#output.isEmpty ? [] : this.#output.take()
-    const parts: Buffer[] = []
+    const parts: Part[] = []
     while (this.#held[0]?.isReady) {
       const held = this.#held.shift()!
       this.#heldBytes -= held.sizeBytes
@@ -276,14 +317,61 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
 
   /** Returns whether anything went out. */
   #flush(): boolean {
-    if (this.#isClosed) return false
-    const parts = this.#ready()
-    if (parts.length === 0) return false
+    if (!this.#writeGathered() || this.#isClosed) return false
+    if (this.#held.length === 0 && this.#sendWritten()) return true
     let writtenBytes = 0
-    for (const part of parts) writtenBytes += part.length
-    this.socket.write(parts)
+    let buffers: Buffer[] = []
+    try {
+      const parts = this.#ready()
+      if (parts.length === 0) return false
+      for (const part of parts) {
+        writtenBytes += part.length
+        if (Buffer.isBuffer(part)) {
+          buffers.push(part)
+          continue
+        }
+        // A response has a head.
+        const head = buffers.pop()!
+        if (buffers.length > 0) this.socket.write(buffers)
+        buffers = []
+        this.#sendSlice(head, part)
+      }
+    } catch (cause) {
+      if (!(cause instanceof BrokerError)) throw cause
+      // Half of a response is out.
+      this.#logger.warn('connection closed: stored records cannot be read', {
+        client: this.clientHost,
+        error: cause.message,
+      })
+      this.close()
+      return false
+    }
+    if (buffers.length > 0) this.socket.write(buffers)
     this.#outgoing.update(this, writtenBytes)
     return true
+  }
+
+  /** Most answers are small and go out at once, without a copy. False when there is something else to send, or nothing. */
+  #sendWritten(): boolean {
+    const written = this.#output.written()
+    if (written === null || this.socket.sendNow === undefined) return false
+    const sentBytes = this.socket.sendNow(written)
+    this.#output.drop(sentBytes)
+    if (sentBytes < written.length) return false
+    this.#outgoing.update(this, sentBytes)
+    return true
+  }
+
+  /** What the socket does not take at once is read, and waits for it in memory. */
+  #sendSlice(head: Buffer, slice: FileSlice): void {
+    const sentBytes = this.socket.sendStored?.(head, slice) ?? 0
+    if (sentBytes < head.length) this.socket.write([sentBytes === 0 ? head : head.subarray(sentBytes)])
+    for (let at = Math.max(0, sentBytes - head.length); at < slice.length; at += SEND_BUFFER_BYTES) {
+      const buffer = this.#sendBuffers.take()
+      const piece = buffer.subarray(0, Math.min(SEND_BUFFER_BYTES, slice.length - at))
+      slice.read(piece, at)
+      this.socket.write([piece], () => this.#sendBuffers.giveBack(buffer))
+    }
   }
 
   #readOrNot(): void {
@@ -316,4 +404,10 @@ export class Connection implements Receiver, BudgetHolder, SlowReader {
     if (!this.#output.isInFrame) this.#flush()
     this.close()
   }
+}
+
+function bytesOf(slice: FileSlice): Buffer {
+  const bytes = Buffer.allocUnsafe(slice.length)
+  slice.read(bytes, 0)
+  return bytes
 }

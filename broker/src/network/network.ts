@@ -1,3 +1,5 @@
+import type { FileSlice } from '../log/file-slice.ts'
+
 /**
  * What the broker needs of a network. Production passes TCP, the simulator one that delays, splits, reorders between
  * connections and cuts.
@@ -27,8 +29,21 @@ export interface Socket {
   readonly localPort: number
   /** Bytes handed to `write` that the peer's side has not taken yet. */
   readonly queuedBytes: number
-  /** Queues the buffers in order. They must not be changed afterwards. */
-  write(buffers: readonly Uint8Array[]): void
+  /**
+   * Queues the buffers in order. They must not be changed until `taken` is called, which is once the system has them all,
+   * and never when the connection ends before.
+   */
+  write(buffers: readonly Uint8Array[], taken?: () => void): void
+  /**
+   * Sends `head` and stored bytes behind it, without reading those, and returns how many bytes went out of both together;
+   * absent where that cannot be. What is left goes to `write` at once.
+   */
+  sendStored?(head: Uint8Array, slice: FileSlice): number
+  /**
+   * Sends what the system takes at once of bytes that may change afterwards, and returns how many those are; absent where
+   * that cannot be.
+   */
+  sendNow?(bytes: Uint8Array): number
   /** Stops or continues calling `Receiver.received`. */
   pause(): void
   resume(): void

@@ -75,6 +75,9 @@ export class ReceiveBuffer {
       this.#end = 0
       if (!this.#wasFull) this.#bytes = this.#standing
       else if (length < COMFORTABLE_BYTES) this.#makeRoom(length * 2)
+    } else if (this.#wasFull && length < COMFORTABLE_BYTES) {
+      // More is waiting in the kernel. Without this, requests a little smaller than the buffer come one by one for ever.
+      this.#makeRoom(length * 2)
     } else if (freeBytes === 0 || (this.#start > 0 && freeBytes < length / 4)) {
       if (this.#end - this.#start <= length / 2) this.#moveTo(this.#bytes)
       else if (freeBytes === 0 && length * 2 <= this.#bytesMax) this.#makeRoom(length * 2)

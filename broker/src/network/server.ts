@@ -6,6 +6,7 @@ import type { Durability } from '../partition/durability.ts'
 import type { Listener, Network } from './network.ts'
 import { OutgoingBytes } from './outgoing-bytes.ts'
 import { ReceiveBudget } from './receive-budget.ts'
+import { SendBuffers } from './send-buffers.ts'
 
 /** How often idle connections are looked for. */
 const SWEEP_INTERVAL_MS = 10_000
@@ -31,6 +32,7 @@ export class Server {
   readonly #limits: ServerLimits
   readonly #budget: ReceiveBudget
   readonly #outgoing: OutgoingBytes
+  readonly #sendBuffers = new SendBuffers()
   readonly #connections = new Set<Connection>()
   readonly #listeners: Listener[] = []
   #sweepTimer: Timer | null = null
@@ -69,6 +71,7 @@ export class Server {
         limits: this.#limits,
         budget: this.#budget,
         outgoing: this.#outgoing,
+        sendBuffers: this.#sendBuffers,
         logger: this.#logger,
         onClosed: (closed) => this.#connections.delete(closed),
       })

@@ -8,6 +8,12 @@ export interface Barrier {
   whenPassed(done: (isDurable: boolean) => void): void
 }
 
+/** A partition with batches that are to be written. */
+export interface Gatherer {
+  /** False when they could not be. */
+  writeGathered(): boolean
+}
+
 /**
  * Holds back what acknowledges a write until the write is durable. A handler appends and answers as if that were all; the
  * connection then asks here what the request had to do with. Where an acknowledgement only means "written", nothing is
@@ -19,6 +25,13 @@ export class Durability {
   /** Everything that is not durable yet, whoever appended it. */
   readonly #behind = new Set<GroupCommit>()
   #metadata: GroupCommit | null = null
+  readonly #gathered: Gatherer[] = []
+  #hasLostGathered = false
+  /**
+   * Whether batches are written together with those of the requests behind: set by a connection that has several in its
+   * hands, which calls `writeGathered` before it answers any of them or gives their bytes away.
+   */
+  isGathering = false
 
   /** Makes what is appended to the log durable from now on. */
   follow(log: PartitionLog, listener: GroupCommitListener): GroupCommit {
@@ -29,6 +42,28 @@ export class Durability {
   followMetadata(log: PartitionLog, listener: GroupCommitListener): GroupCommit {
     this.#metadata = this.follow(log, listener)
     return this.#metadata
+  }
+
+  get hasGathered(): boolean {
+    return this.#gathered.length > 0
+  }
+
+  /** Notes who has batches to write. */
+  gathered(gatherer: Gatherer): void {
+    if (!this.#gathered.includes(gatherer)) this.#gathered.push(gatherer)
+  }
+
+  /** Notes that what was gathered was tried to be written before its time, and is lost. */
+  lostGathered(): void {
+    this.#hasLostGathered = true
+  }
+
+  /** Writes everything that was gathered; false if some of it is lost, so that nothing of it may be acknowledged. */
+  writeGathered(): boolean {
+    while (this.#gathered.length > 0) if (!this.#gathered.pop()!.writeGathered()) this.#hasLostGathered = true
+    const isWritten = !this.#hasLostGathered
+    this.#hasLostGathered = false
+    return isWritten
   }
 
   /** Forgets what timers, and requests that failed, have left behind. */

@@ -104,6 +104,18 @@ class House {
     }
   }
 
+  /** A record in a transaction of producer 7. */
+  writeOpen(text: string): void {
+    const producer = { producerId: 7, producerEpoch: 0, baseSequence: 0, isTransactional: true }
+    const bytes = keyed([text], { nowMs: this.clock.nowMs(), ...producer })
+    expect(this.partition.append(bytes, 0, bytes.length, 'client', 11, true).errorCode).toBe(0)
+  }
+
+  end(isCommit: boolean): void {
+    const marker = { producerId: 7, producerEpoch: 0, coordinatorEpoch: 0, isCommit, transactionVersion: 1 } as const
+    expect(this.partition.appendMarker(marker).errorCode).toBe(0)
+  }
+
   bases(): number[] {
     return this.partition.log.segments.map(({ baseOffset }) => baseOffset)
   }
@@ -161,7 +173,7 @@ describe('retention', () => {
     expect(log.segmentCount).toBe(1)
   })
 
-  it('keeps what is younger than a clock that jumps, and loses nothing when that jumps back', async () => {
+  it('S15: keeps what is younger than a clock that jumps, and loses nothing when that jumps back', async () => {
     const house = await House.open({ ...small, retentionMs: 24 * HOUR_MS })
     house.housekeeping.start()
     for (let i = 0; i < 8; i++) house.write([`a=${i}`])
@@ -173,7 +185,7 @@ describe('retention', () => {
     }
   })
 
-  it('keeps segments of the future until their time has come, and takes them by size before', async () => {
+  it('S15: keeps segments of the future until their time has come, and takes them by size before', async () => {
     const future = { timestampAfterMaxMs: Infinity, retentionMs: HOUR_MS }
     const house = await House.open({ ...small, ...future })
     const day = 24 * HOUR_MS
@@ -230,6 +242,23 @@ describe('retention', () => {
     expect(left()).toEqual([])
   })
 
+  it('does not wait for the end of a transaction, which may never come', async () => {
+    const house = await House.open({ ...small, retentionMs: HOUR_MS })
+    const { partition } = house
+    house.writeOpen('a=0')
+    for (let i = 1; i < 8; i++) house.write([`a=${i}`])
+    expect(partition.offsets.lastStable).toBe(0)
+    house.clock.advance(2 * HOUR_MS)
+    house.write(['b=1'])
+    await house.housekeeping.retain()
+    // The transaction is still open; what is left of it would begin before the log.
+    const { logStart, lastStable, highWatermark } = partition.offsets
+    expect([logStart, lastStable, highWatermark]).toEqual([house.bases()[0], logStart, 9])
+    expect(logStart).toBeGreaterThan(0)
+    house.end(false)
+    expect(partition.offsets.lastStable).toBe(10)
+  })
+
   it('frees what lies below the start that a client set', async () => {
     const house = await House.open({ ...small, retentionMs: -1 })
     for (let i = 0; i < 12; i++) house.write([`a=${i}`])
@@ -245,7 +274,7 @@ describe('retention', () => {
     const disk = new FaultyDisk(memory)
     const house = await House.open({ ...small, retentionBytes: 0 }, { disk })
     for (let i = 0; i < 12; i++) house.write([`a=${i}`])
-    disk.fail(['sync'])
+    disk.fail(['sync'], 'EMFILE')
     await house.housekeeping.retain()
     disk.fail([])
     expect(memory.list(PATH).filter((name) => name.endsWith('.deleted'))).toEqual([])
@@ -254,7 +283,7 @@ describe('retention', () => {
     expect(memory.list(PATH).filter((name) => name.endsWith('.deleted'))).not.toEqual([])
   })
 
-  it('leaves a log without a gap, wherever a crash comes', async () => {
+  it('S14: leaves a log without a gap, wherever a crash comes', async () => {
     let crashes = 0
     for (let changes = 0; ; changes++) {
       const memory = new MemoryDisk()
@@ -448,6 +477,25 @@ describe('compaction', () => {
     expect(house.lines.filter(({ level }) => level !== 'info')).toEqual([])
   })
 
+  it('does not go into a segment that is not decided', async () => {
+    const house = await House.open(compacted)
+    const texts = () => recordsOf(house.partition.log).map(({ offset, key, value }) => `${offset}:${key}=${value}`)
+    house.write(['a=1'], ['a=2'])
+    house.partition.log.roll()
+    house.writeOpen('a=3')
+    house.partition.log.roll()
+    house.write(['a=4'], ['a=5'])
+    house.partition.log.roll()
+    house.write(['b=1'])
+    await whileTimePasses(house.clock, house.housekeeping.compact())
+    expect(texts()).toEqual(['1:a=2', '2:a=3', '3:a=4', '4:a=5', '5:b=1'])
+    house.end(false)
+    house.partition.log.roll()
+    house.write(['c=1'])
+    await whileTimePasses(house.clock, house.housekeeping.compact())
+    expect(texts()).toEqual(['4:a=5', '5:b=1', '7:c=1'])
+  })
+
   it('compacts nothing that is not replicated and durable yet', async () => {
     const house = await House.open(compacted)
     for (let i = 0; i < 20; i++) house.write([`a=${i}`])
@@ -478,6 +526,25 @@ describe('compaction', () => {
         fields: { partition: 'orders-0', error: `${path}: at byte 0: the checksum of the batch is wrong` },
       },
     ])
+    house.write(['b=1'])
+  })
+
+  it('S10: is tried again when there was no room for it', async () => {
+    const disk = new FaultyDisk(new MemoryDisk())
+    const house = await House.open(compacted, { disk })
+    for (let i = 0; i < 20; i++) house.write([`a=${i}`])
+    await house.directory.checkpoint()
+    disk.fail(['append'], 'ENOSPC')
+    house.housekeeping.start()
+    await house.pass(60_000)
+    expect(new Set(house.lines.map(({ message }) => message))).toEqual(
+      new Set(['retention and compaction try again later: there was no room']),
+    )
+    expect(house.partition.log.cleanedTo).toBeNull()
+    disk.fail([])
+    await house.pass(60_000)
+    expect(house.partition.log.cleanedTo).toBeGreaterThan(0)
+    expect(recordsOf(house.partition.log).at(-1)).toMatchObject({ offset: 19 })
     house.write(['b=1'])
   })
 

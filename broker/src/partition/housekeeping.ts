@@ -5,7 +5,8 @@ import { directoryName } from '../base/topic-partition.ts'
 import type { BrokerConfig } from '../config/broker-config.ts'
 import { compact } from '../log/compaction.ts'
 import { dirtyPart, type DirtyPart } from '../log/dirty-part.ts'
-import type { LogDirectory } from '../log/log-directory.ts'
+import { isScarcity } from '../log/guarded-disk.ts'
+import type { LogDirectories } from '../log/log-directories.ts'
 import { Pace } from '../log/pace.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import { retainedFrom } from '../log/retention.ts'
@@ -14,7 +15,7 @@ import type { Partitions } from './partitions.ts'
 
 export interface HousekeepingOptions {
   readonly partitions: Pick<Partitions, 'all'>
-  readonly directory: Pick<LogDirectory, 'checkpoint' | 'saveOffsets'>
+  readonly directory: Pick<LogDirectories, 'checkpoint' | 'saveOffsets'>
   readonly config: BrokerConfig
   readonly clock: Clock
   readonly logger: Logger
@@ -124,7 +125,8 @@ export class Housekeeping {
   /** Moves the start of the log to where retention puts it; whether there are segments to delete. */
   #shorten(partition: Partition): boolean {
     const { log, offsets } = partition
-    const start = retainedFrom(log, log.config, { upTo: offsets.lastStable, nowMs: this.#clock.nowMs() })
+    // A transaction that nobody ends does not keep its records for ever, nor those behind it.
+    const start = retainedFrom(log, log.config, { upTo: offsets.highWatermark, nowMs: this.#clock.nowMs() })
     if (start <= log.segments[0]!.baseOffset) return false
     // All of it is due: the log goes on, empty, in a segment of its own.
     if (start > log.activeBaseOffset) log.roll()
@@ -196,8 +198,8 @@ export class Housekeeping {
   #idle(isChosen: (partition: Partition) => boolean): Partition[] {
     const chosen: Partition[] = []
     for (const partition of this.#options.partitions.all()) {
-      const { log, isOffline } = partition
-      const isFree = !isOffline && !log.isClosed && !this.#busy.has(log) && !this.#failed.has(log)
+      const { log, isReadOnly } = partition
+      const isFree = !isReadOnly && !log.isClosed && !this.#busy.has(log) && !this.#failed.has(log)
       if (isFree && isChosen(partition)) chosen.push(partition)
     }
     return chosen
@@ -235,6 +237,13 @@ export class Housekeeping {
   #fail(partition: Partition, cause: unknown): void {
     if (!(cause instanceof StorageError) && !(cause instanceof CorruptLogError)) throw cause
     if (partition.log.isClosed) return
+    if (isScarcity(cause)) {
+      this.#logger.warn('retention and compaction try again later: there was no room', {
+        partition: directoryName(partition.topicPartition),
+        error: cause.message,
+      })
+      return
+    }
     this.#failed.add(partition.log)
     this.#logger.error('retention and compaction leave a log alone until restart: it failed', {
       partition: directoryName(partition.topicPartition),

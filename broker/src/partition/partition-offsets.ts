@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
  *
  * Records from `highWatermark` on are not replicated yet and nobody reads them; those from `lastStable` on may belong to
  * an open transaction and readers of committed data wait for them. Without replicas and transactions all three at the
- * top are equal.
+ * top are equal. Where a log starts within an open transaction, it is stable up to its start.
  */
 export class PartitionOffsets {
   #logStart: number
@@ -14,9 +14,9 @@ export class PartitionOffsets {
   #highWatermark: number
   #end: number
 
-  constructor(offsets: { readonly logStart: number; readonly end: number }) {
+  constructor(offsets: { readonly logStart: number; readonly lastStable: number; readonly end: number }) {
     this.#logStart = offsets.logStart
-    this.#lastStable = offsets.end
+    this.#lastStable = offsets.lastStable
     this.#highWatermark = offsets.end
     this.#end = offsets.end
     this.#check()
@@ -43,16 +43,19 @@ export class PartitionOffsets {
     this.#end = end
   }
 
-  replicated(highWatermark: number): void {
+  replicated(highWatermark: number, lastStable: number): void {
     assert(highWatermark >= this.#highWatermark, 'the high watermark never goes back')
     assert(highWatermark <= this.#end, 'the high watermark does not pass the end')
+    assert(lastStable >= this.#lastStable, 'what is decided stays decided')
+    assert(lastStable <= highWatermark, 'what is decided is replicated')
     this.#highWatermark = highWatermark
-    this.#lastStable = highWatermark
+    this.#lastStable = lastStable
   }
 
   startsAt(logStart: number): void {
     assert(logStart >= this.#logStart, 'the log start never goes back')
     this.#logStart = logStart
+    this.#lastStable = Math.max(logStart, this.#lastStable)
     this.#check()
   }
 

@@ -1,8 +1,12 @@
-import { StorageError } from '../base/errors.ts'
+import { ErrorCode } from '@millrace/protocol'
+import type { Clock } from '../base/clock.ts'
+import { BrokerError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { directoryName, type TopicPartition } from '../base/topic-partition.ts'
 import type { LogConfig } from '../log/log-config.ts'
+import type { DirectoryUsage, LogDirectories } from '../log/log-directories.ts'
 import type { LogDirectory } from '../log/log-directory.ts'
+import type { PartitionLog } from '../log/partition-log.ts'
 import type { MetadataChange } from '../metadata/cluster-changes.ts'
 import type { TopicImage } from '../metadata/cluster-image.ts'
 import type { MetadataSource } from '../metadata/metadata-source.ts'
@@ -10,59 +14,73 @@ import { CLUSTER_METADATA } from '../metadata/topic-names.ts'
 import type { Durability } from './durability.ts'
 import { Partition, type AcksAfter } from './partition.ts'
 
-/** One data directory and the logs in it, as DescribeLogDirs shows them. */
-export interface LogDirectoryUsage {
-  readonly path: string
-  readonly logs: readonly { readonly topicPartition: TopicPartition; readonly sizeBytes: number }[]
-}
-
 /**
  * The partitions that this node leads: opened, created and deleted as the metadata says. It follows the metadata and
- * never changes it.
+ * never changes it. One whose log cannot be opened is absent, with a reason, and the others go on.
  */
 export class Partitions {
   readonly #nodeId: number
-  readonly #directory: LogDirectory
+  readonly #directories: LogDirectories
   readonly #metadata: MetadataSource
   readonly #logConfig: (topic: string) => LogConfig
   readonly #acksAfter: AcksAfter
   readonly #durability: Durability
+  readonly #clock: Clock
   readonly #logger: Logger
+  /** Why the log of a partition is not there, by the name of its directory. */
+  readonly #absent = new Map<string, string>()
   readonly #byTopic = new Map<string, (Partition | undefined)[]>()
   #unsubscribe: (() => void) | null = null
 
   constructor(options: {
     readonly nodeId: number
-    readonly directory: LogDirectory
+    readonly directories: LogDirectories
     readonly metadata: MetadataSource
     /** The configuration of a topic's logs as the metadata has it now. */
     readonly logConfig: (topic: string) => LogConfig
     readonly acksAfter: AcksAfter
     readonly durability: Durability
+    readonly clock: Clock
     readonly logger: Logger
   }) {
     this.#nodeId = options.nodeId
-    this.#directory = options.directory
+    this.#directories = options.directories
     this.#metadata = options.metadata
     this.#logConfig = options.logConfig
     this.#acksAfter = options.acksAfter
     this.#durability = options.durability
+    this.#clock = options.clock
     this.#logger = options.logger
+    this.#directories.onFailure((directory, cause) => this.#failed(directory, cause.message))
   }
 
   /** Opens the log of every partition that the metadata gives this node, and follows the metadata from then on. */
   open(): void {
-    for (const topic of this.#metadata.image.topics.values()) this.#openTopic(topic, 0, (_, work) => work())
-    for (const { topicPartition } of this.#directory.partitions()) {
-      if (topicPartition.topic === CLUSTER_METADATA) continue
-      if (this.get(topicPartition.topic, topicPartition.partition) === undefined)
-        this.#directory.setAsideStray(topicPartition)
+    const known = new Set([directoryName({ topic: CLUSTER_METADATA, partition: 0 })])
+    for (const topic of this.#metadata.image.topics.values()) {
+      this.#openTopic(topic, 0)
+      for (const { index } of topic.partitions) known.add(directoryName({ topic: topic.name, partition: index }))
+    }
+    for (const topicPartition of this.#directories.partitions()) {
+      if (!known.has(directoryName(topicPartition))) this.#directories.setAsideStray(topicPartition)
     }
     this.#unsubscribe = this.#metadata.subscribe((changes) => this.#apply(changes))
   }
 
   get(topic: string, index: number): Partition | undefined {
     return this.#byTopic.get(topic)?.[index]
+  }
+
+  /** The error for a partition that `get` does not know: its log is not there, or there is no such partition. */
+  absence(topic: string, index: number): number {
+    return this.#absent.has(directoryName({ topic, partition: index }))
+      ? ErrorCode.kafkaStorageError
+      : ErrorCode.unknownTopicOrPartition
+  }
+
+  /** The partitions whose logs could not be opened, and why. */
+  get absent(): ReadonlyMap<string, string> {
+    return this.#absent
   }
 
   topicName(topicId: string): string | null {
@@ -80,9 +98,14 @@ export class Partitions {
     return (this.#byTopic.get(topic) ?? []).filter((partition) => partition !== undefined)
   }
 
-  logDirectories(): LogDirectoryUsage[] {
-    const logs = [...this.all()].map(({ topicPartition, log }) => ({ topicPartition, sizeBytes: log.sizeBytes }))
-    return [{ path: this.#directory.path, logs }]
+  logDirectories(): DirectoryUsage[] {
+    const isOfTopic = ({ topicPartition }: PartitionLog): boolean => topicPartition.topic !== CLUSTER_METADATA
+    return this.#directories.usage().map((usage) => ({ ...usage, logs: usage.logs.filter(isOfTopic) }))
+  }
+
+  /** Makes where logs start durable. */
+  saveLogStarts(): Promise<void> {
+    return this.#directories.saveOffsets()
   }
 
   /** Answers every waiting fetch; the logs are closed by their directory. */
@@ -96,10 +119,10 @@ export class Partitions {
     for (const change of changes) {
       switch (change.kind) {
         case 'topic-created':
-          this.#openTopic(change.topic, 0, this.#attempt)
+          this.#openTopic(change.topic, 0)
           break
         case 'partitions-added':
-          this.#openTopic(change.topic, change.from, this.#attempt)
+          this.#openTopic(change.topic, change.from)
           break
         case 'topic-deleted':
           this.#deleteTopic(change.topic)
@@ -120,51 +143,62 @@ export class Partitions {
     }
   }
 
-  #openTopic(topic: TopicImage, from: number, run: (topicPartition: TopicPartition, work: () => void) => void): void {
+  #openTopic(topic: TopicImage, from: number): void {
     const config = this.#logConfig(topic.name)
     const partitions = this.#byTopic.get(topic.name) ?? []
     this.#byTopic.set(topic.name, partitions)
     for (const image of topic.partitions) {
       if (image.index < from || !image.replicas.includes(this.#nodeId)) continue
       const topicPartition = { topic: topic.name, partition: image.index }
-      run(topicPartition, () => {
+      const directoryId = image.directories[image.replicas.indexOf(this.#nodeId)]!
+      this.#attempt(topicPartition, () => {
+        const log = this.#directories.openLog(topicPartition, topic.id, config, directoryId)
         partitions[image.index] = new Partition({
           topicPartition,
           topicId: topic.id,
-          log: this.#directory.openLog(topicPartition, topic.id, config),
+          log,
           leaderEpoch: image.leaderEpoch,
           acksAfter: this.#acksAfter,
           durability: this.#durability,
+          directory: this.#directories.directoryOf(topicPartition)!,
+          clock: this.#clock,
           logger: this.#logger,
         })
       })
     }
   }
 
+  /** A directory is offline, at once and with all that it holds: nothing more is acknowledged, and what was is read on. */
+  #failed(directory: LogDirectory, reason: string): void {
+    for (const partition of this.all()) {
+      if (this.#directories.directoryOf(partition.topicPartition) === directory) partition.stopWrites(reason)
+    }
+  }
+
   #deleteTopic(topic: TopicImage): void {
-    const partitions = this.ofTopic(topic.name)
+    const partitions = this.#byTopic.get(topic.name) ?? []
     this.#byTopic.delete(topic.name)
-    for (const partition of partitions) {
-      const { topicPartition } = partition
-      partition.stop()
-      this.#attempt(topicPartition, () => this.#directory.deleteLog(topicPartition))
+    for (const { index } of topic.partitions) {
+      const topicPartition = { topic: topic.name, partition: index }
+      partitions[index]?.stop()
+      this.#attempt(topicPartition, () => this.#directories.deleteLog(topicPartition))
+      this.#absent.delete(directoryName(topicPartition))
       this.#logger.debug('partition deleted', { partition: directoryName(topicPartition) })
     }
   }
 
   /**
-   * What the metadata says holds, whatever the disk does: a partition without a log is unknown to clients, a log without a
-   * partition stays, and the next start tries again.
+   * What the metadata says holds, whatever the disk does: a partition without its log answers with a storage error, a log
+   * without a partition stays, and the next start tries again.
    */
-  readonly #attempt = (topicPartition: TopicPartition, work: () => void): void => {
+  #attempt(topicPartition: TopicPartition, work: () => void): void {
     try {
       work()
     } catch (cause) {
-      if (!(cause instanceof StorageError)) throw cause
-      this.#logger.error('a change of the metadata is not on the disk', {
-        partition: directoryName(topicPartition),
-        error: cause.message,
-      })
+      if (!(cause instanceof BrokerError)) throw cause
+      const partition = directoryName(topicPartition)
+      this.#absent.set(partition, cause.message)
+      this.#logger.error('a partition is offline: its log cannot be used', { partition, error: cause.message })
     }
   }
 

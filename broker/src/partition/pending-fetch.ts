@@ -10,6 +10,8 @@ export interface FetchWatch {
  * one entry of the fetch purgatory. An append completes it directly; there is no timer on that path.
  */
 export class PendingFetch {
+  /** Whether it waits for what is decided and not for what is written. */
+  readonly isCommitted: boolean
   readonly #minBytes: number
   readonly #watches: readonly FetchWatch[]
   readonly #complete: () => void
@@ -23,9 +25,11 @@ export class PendingFetch {
     readonly maxWaitMs: number
     readonly minBytes: number
     readonly bytesFound: number
+    readonly isCommitted?: boolean
     readonly watches: readonly FetchWatch[]
     readonly complete: () => void
   }) {
+    this.isCommitted = options.isCommitted ?? false
     this.#minBytes = options.minBytes
     this.#bytes = options.bytesFound
     this.#watches = options.watches

@@ -1,7 +1,8 @@
 import fs from 'node:fs'
 import { threadId } from 'node:worker_threads'
+import { sendFile, WriteFailed, writeRanges } from '@millrace/native'
 import { BrokerError, StorageError } from '../base/errors.ts'
-import type { Disk, DiskFile, DiskLock } from '../log/disk.ts'
+import type { Disk, DiskFile, DiskLock, DiskSpace } from '../log/disk.ts'
 
 /** Descriptors that files of one disk keep; beyond it the one longest unused is given back until it is needed again. */
 const DEFAULT_MAX_OPEN_FILES = 512
@@ -97,6 +98,15 @@ export class RealDisk implements Disk {
   lock(path: string): DiskLock {
     return attempt('lock', path, () => lockFile(path))
   }
+
+  space(path: string): DiskSpace | null {
+    try {
+      const { bsize, blocks, bavail } = fs.statfsSync(path)
+      return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
+    } catch {
+      return null
+    }
+  }
 }
 
 class RealFile implements DiskFile {
@@ -136,6 +146,16 @@ class RealFile implements DiskFile {
     this.#size += end - start
   }
 
+  appendRanges(bytes: Uint8Array, ranges: Uint32Array, count: number): void {
+    const descriptor = this.#open('append to')
+    try {
+      this.#size += writeRanges(descriptor, bytes, ranges, count, this.#size)
+    } catch (cause) {
+      if (cause instanceof WriteFailed) this.#size += cause.written
+      throw new StorageError('append to', this.path, cause)
+    }
+  }
+
   read(into: Uint8Array, intoStart: number, length: number, position: number): number {
     const descriptor = this.#open('read')
     let done = 0
@@ -150,6 +170,10 @@ class RealFile implements DiskFile {
       done += count
     }
     return done
+  }
+
+  sendTo(socket: number, position: number, length: number): number {
+    return sendFile === null ? 0 : sendFile(socket, this.#open('read'), position, length)
   }
 
   truncate(size: number): void {
@@ -282,7 +306,11 @@ function lockFile(path: string): DiskLock {
       if (!isHeld) return
       isHeld = false
       heldLocks.delete(realPath)
-      if (readIfThere(realPath) === mine) fs.rmSync(realPath, { force: true })
+      try {
+        if (readIfThere(realPath) === mine) fs.rmSync(realPath, { force: true })
+      } catch {
+        // On a disk that failed it stays, and whoever finds it sees that its process is gone.
+      }
     },
   }
 }

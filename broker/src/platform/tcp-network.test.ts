@@ -1,7 +1,13 @@
-import { connect, type Socket as NodeSocket } from 'node:net'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, type Socket as NodeSocket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { native } from '@millrace/native'
 import { describe, expect, it } from 'vitest'
+import { FileSlice } from '../log/file-slice.ts'
 import type { Receiver, Socket } from '../network/network.ts'
+import { RealDisk } from './real-disk.ts'
 import { TcpNetwork, type ReceiveMode } from './tcp-network.ts'
 
 /** Keeps what arrives; its region changes size and place from read to read. */
@@ -90,6 +96,47 @@ describe.each<ReceiveMode>(['region', 'copy'])('TcpNetwork that receives by %s',
     expect(got.subarray(0, 2).toString() + got.subarray(-2).toString()).toBe('abyz')
     await until(() => receiver.isClosed)
     await listener.close()
+  })
+
+  it('sends at once what the system takes, in order with what is queued, and stored bytes from their file', async () => {
+    const { client, listener, socket, receiver, until } = await pair(mode)
+    const directory = mkdtempSync(join(tmpdir(), 'tcp-network-'))
+    const file = new RealDisk().open(join(directory, 'f'), { create: true })
+    const stored = Buffer.from(Array.from({ length: 12 << 20 }, (_, index) => index % 249))
+    file.append(stored)
+    const slice = new FileSlice(file, 0, stored.length, 0)
+
+    const sent: Buffer[] = []
+    const send = (bytes: Buffer) => {
+      const count = socket.sendNow!(bytes)
+      const rest = bytes.subarray(count)
+      if (rest.length > 0) socket.write([rest])
+      sent.push(bytes)
+      return count
+    }
+    if (native.send !== null) expect(send(Buffer.from('first'))).toBe(5)
+    const head = Buffer.from('head')
+    const taken = socket.sendStored!(head, slice)
+    sent.push(Buffer.concat([head, stored]))
+    if (native.sendFile !== null) expect(taken).toBeGreaterThan(4)
+    expect(taken).toBeLessThan(stored.length)
+    socket.write([Buffer.concat([head, stored]).subarray(taken)])
+    // Something is queued now, and nothing overtakes it.
+    expect(send(Buffer.from('last'))).toBe(0)
+
+    const expected = Buffer.concat(sent)
+    const parts: Buffer[] = []
+    let size = 0
+    for await (const part of client) {
+      parts.push(part as Buffer)
+      size += (part as Buffer).length
+      if (size === expected.length) break
+    }
+    expect(Buffer.concat(parts).equals(expected)).toBe(true)
+    await until(() => receiver.isClosed)
+    await listener.close()
+    file.close()
+    rmSync(directory, { recursive: true })
   })
 
   it('delivers nothing from a pause on, and the rest when it resumes', async () => {

@@ -1,5 +1,7 @@
 import { createServer, Socket as NodeSocket, type AddressInfo, type Server } from 'node:net'
+import { send } from '@millrace/native'
 import { BrokerError } from '../base/errors.ts'
+import type { FileSlice } from '../log/file-slice.ts'
 import type { Listener, Network, Receiver, Socket } from '../network/network.ts'
 
 /**
@@ -11,6 +13,10 @@ export type ReceiveMode = 'region' | 'copy'
 
 interface ServerHandle {
   onconnection: (status: number, handle: unknown) => void
+}
+
+interface WithHandle extends NodeSocket {
+  readonly _handle?: { readonly fd?: number } | null
 }
 
 class TcpSocket implements Socket {
@@ -30,14 +36,31 @@ class TcpSocket implements Socket {
     return this.#socket.writableLength
   }
 
-  write(buffers: readonly Uint8Array[]): void {
-    if (buffers.length === 1) {
-      this.#socket.write(buffers[0]!)
-      return
-    }
-    this.#socket.cork()
-    for (const buffer of buffers) this.#socket.write(buffer)
-    this.#socket.uncork()
+  write(buffers: readonly Uint8Array[], taken?: () => void): void {
+    const last = buffers.length - 1
+    if (last > 0) this.#socket.cork()
+    for (let i = 0; i < last; i++) this.#socket.write(buffers[i]!)
+    if (taken === undefined) this.#socket.write(buffers[last]!)
+    else this.#socket.write(buffers[last]!, (error) => (error ? undefined : taken()))
+    if (last > 0) this.#socket.uncork()
+  }
+
+  sendNow(bytes: Uint8Array): number {
+    const fd = this.#idleDescriptor()
+    return fd < 0 || send === null ? 0 : send(fd, bytes, false)
+  }
+
+  sendStored(head: Uint8Array, slice: FileSlice): number {
+    const fd = this.#idleDescriptor()
+    if (fd < 0 || send === null) return 0
+    const sentBytes = send(fd, head, true)
+    return sentBytes < head.length ? sentBytes : sentBytes + slice.sendTo(fd)
+  }
+
+  /** What the system knows the socket by: an internal of Node, and -1 without it, or while something is queued. */
+  #idleDescriptor(): number {
+    if (this.#socket.writableLength > 0) return -1
+    return (this.#socket as WithHandle)._handle?.fd ?? -1
   }
 
   pause(): void {

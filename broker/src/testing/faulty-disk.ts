@@ -1,5 +1,5 @@
 import { StorageError } from '../base/errors.ts'
-import type { Disk, DiskFile, DiskLock } from '../log/disk.ts'
+import type { Disk, DiskFile, DiskLock, DiskSpace } from '../log/disk.ts'
 
 /** Operations that change what is on a disk; they are what a crash falls between. */
 export type DiskOperation = 'create' | 'append' | 'truncate' | 'writeFile' | 'rename' | 'remove' | 'sync'
@@ -13,6 +13,9 @@ export class FaultyDisk implements Disk {
   #failing: ReadonlySet<DiskOperation> = new Set()
   #changesLeft = Infinity
   #errno = 'EIO'
+  #syncsLeft = Infinity
+  /** How many changes there had been when the sync failed that `failSyncAfter` chose. */
+  failedSync: number | null = null
   /** What was done so far: `rename /data/f.tmp`. */
   readonly changes: string[] = []
 
@@ -27,6 +30,11 @@ export class FaultyDisk implements Disk {
 
   dieAfter(changeCount: number): void {
     this.#changesLeft = changeCount
+  }
+
+  /** Fails the sync after so many more, once. */
+  failSyncAfter(syncCount: number): void {
+    this.#syncsLeft = syncCount
   }
 
   /** How many changes are left before it dies; negative once it has. */
@@ -83,11 +91,24 @@ export class FaultyDisk implements Disk {
     return this.#disk.lock(path)
   }
 
+  space(path: string): DiskSpace | null {
+    return this.#disk.space?.(path) ?? null
+  }
+
+  /** Whether what fails fails for this path. */
+  protected isHit(_path: string): boolean {
+    return true
+  }
+
   #change(operation: DiskOperation, path: string, half: () => void = () => {}): void {
     this.#changesLeft--
     if (this.#changesLeft === -1) half()
     if (this.#changesLeft < 0) throw new StorageError(operation, path, { code: 'ESHUTDOWN' })
-    if (this.#failing.has(operation)) {
+    if (operation === 'sync' && this.#syncsLeft-- === 0) {
+      this.failedSync = this.changes.length
+      throw new StorageError(operation, path, { code: 'EIO' })
+    }
+    if (this.#failing.has(operation) && this.isHit(path)) {
       half()
       throw new StorageError(operation, path, { code: this.#errno })
     }

@@ -31,8 +31,15 @@ export class HeldDisk extends MemoryDisk {
     }
   }
 
-  failHeld(): void {
-    for (const { path, reject } of this.#held.splice(0)) reject(new StorageError('sync', path, { code: 'EIO' }))
+  /** Fails the syncs that are held, or those of files in a directory of this name. */
+  failHeld(directory?: string): void {
+    for (const held of this.#held.splice(0)) {
+      if (directory === undefined || held.path.includes(`/${directory}/`)) {
+        held.reject(new StorageError('sync', held.path, { code: 'EIO' }))
+      } else {
+        this.#held.push(held)
+      }
+    }
   }
 
   override copy(): HeldDisk {

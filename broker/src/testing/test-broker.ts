@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict'
 import { buildBatch, ZERO_UUID, apis, type Api } from '@millrace/protocol'
 import { Broker, type BrokerParts } from '../broker.ts'
 import { BrokerConfig, developmentDefaults } from '../config/broker-config.ts'
 import { silentLogger, type Logger } from '../base/logger.ts'
+import type { BrokerServices } from '../handlers/services.ts'
 import type { Disk } from '../log/disk.ts'
 import { MemoryDisk } from '../log/memory-disk.ts'
 import { systemRandom } from '../platform/system-random.ts'
@@ -15,6 +17,8 @@ export interface TestBroker {
   readonly clock: ManualClock
   readonly network: MemoryNetwork
   readonly connect: () => WireClient
+  /** What the broker is made of, for what no request shows. */
+  readonly services: BrokerServices
 }
 
 export async function startTestBroker(
@@ -27,10 +31,11 @@ export async function startTestBroker(
   } = {},
 ): Promise<TestBroker> {
   const { clock = new ManualClock(), disk = new MemoryDisk(), network = new MemoryNetwork() } = options
-  const sets = Object.entries({ listeners: 'PLAINTEXT://127.0.0.1:0', ...options.settings }).map(
-    ([k, v]) => `${k}=${v}`,
-  )
+  // Nothing here outlives the process, and a test that waits for a sync says so.
+  const settings = { listeners: 'PLAINTEXT://127.0.0.1:0', 'acks.after': 'write', ...options.settings }
+  const sets = Object.entries(settings).map(([name, value]) => `${name}=${value}`)
   const config = BrokerConfig.from({ defaults: developmentDefaults, sets })
+  let services: BrokerServices | null = null as BrokerServices | null
   const parts: BrokerParts = {
     config,
     dataDir: '/data',
@@ -39,9 +44,13 @@ export async function startTestBroker(
     random: systemRandom,
     disk,
     network,
+    opened: (opened) => {
+      services = opened
+    },
   }
   const broker = await Broker.run(parts)
-  return { broker, clock, network, connect: () => new WireClient(network, broker.port) }
+  assert(services)
+  return { broker, clock, network, services, connect: () => new WireClient(network, broker.port) }
 }
 
 /** A batch of `count` records with values `v0`, `v1`, ... */

@@ -1,0 +1,1 @@
+export type { TransactionMarker } from '../log/transaction-marker.ts'

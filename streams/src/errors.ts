@@ -40,6 +40,8 @@ export type StreamsErrorCode =
   | 'corrupt-records'
   | 'state-locked'
   | 'not-owner'
+  | 'schema-registry'
+  | 'timeout'
   | 'closed'
   | 'aborted'
   /** Kafka's own name of an error code. */

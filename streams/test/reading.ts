@@ -1,3 +1,4 @@
+import { apis } from '@millrace/protocol'
 import type { Cluster } from '../src/client/cluster.ts'
 import { Fetcher, type Isolation } from '../src/client/fetcher.ts'
 import { EARLIEST, LATEST, listOffsets } from '../src/client/offsets.ts'
@@ -57,4 +58,20 @@ export async function readTopic(
     drain()
   })
   return records.sort((a, b) => a.partition - b.partition || a.offset - b.offset)
+}
+
+/** Changes settings of a topic. */
+export async function alterTopic(
+  cluster: Cluster,
+  topic: string,
+  configs: Readonly<Record<string, string>>,
+): Promise<void> {
+  const changes = Object.entries(configs).map(([name, value]) => ({ name, configOperation: 0, value }))
+  const { responses } = await cluster.request(null, apis.incrementalAlterConfigs, {
+    resources: [{ resourceType: 2, resourceName: topic, configs: changes }],
+    validateOnly: false,
+  })
+  for (const { errorCode, errorMessage } of responses) {
+    if (errorCode !== 0) throw new Error(`${topic}: ${errorMessage} (${errorCode})`)
+  }
 }

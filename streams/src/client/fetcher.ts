@@ -16,7 +16,7 @@ export interface FetcherOptions {
   readonly partitionBytes?: number
   /**
    * A partition whose buffer holds more than this is not fetched again until it is below half of it. Unless given, the
-   * partitions share 64 MiB, and none has more than 4.
+   * partitions share 64 MiB, and none has more than 2.
    */
   readonly bufferBytes?: number
   /** How long a topic may be unknown to the brokers before that is an error. */
@@ -46,7 +46,7 @@ const MAX_WAIT_MS = 500
 const MAX_BYTES = 16 * 1024 * 1024
 const PARTITION_BYTES = 1024 * 1024
 const SHARED_BUFFER_BYTES = 64 * 1024 * 1024
-const BUFFER_BYTES_MAX = 4 * 1024 * 1024
+const BUFFER_BYTES_MAX = 2 * 1024 * 1024
 /** A fetch that waits for some partitions must not hold up others that become hungry meanwhile. */
 const FETCHES_PER_NODE = 2
 const UNKNOWN_TOPIC_TIMEOUT_MS = 30_000

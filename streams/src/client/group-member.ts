@@ -122,6 +122,14 @@ export class GroupMember {
     }
   }
 
+  /**
+   * Whether what was asked in a generation may have been refused only because the member is on its way to the next one,
+   * which the coordinator has begun while the answer to the join is still under way.
+   */
+  hasMovedOn(generationId: number): boolean {
+    return !this.#isBeating || this.#generationId !== generationId
+  }
+
   start(): void {
     assert(this.#running === null, 'a member starts once')
     this.#running = this.#run()

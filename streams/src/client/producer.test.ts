@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { describeBroker, uniqueName, until } from '../../../compat-tests/harness/index.ts'
-import { readTopic } from '../../test/reading.ts'
+import { alterTopic, readTopic } from '../../test/reading.ts'
 import { createTopics } from './admin.ts'
 import { Cluster } from './cluster.ts'
 import { partitionOfKey } from './murmur2.ts'
@@ -130,6 +130,35 @@ describeBroker('a producer', {}, (broker) => {
     producer.close()
     expect(refused).toEqual(['MESSAGE_TOO_LARGE: large'])
     expect((await readTopic(cluster, topic)).map(({ key }) => key)).toEqual(['first', 'last'])
+  })
+
+  it('tries a refused batch again when its handler says so, in its order, with other partitions going on', async () => {
+    const topic = await aTopic(1, { 'max.message.bytes': '1000' })
+    const other = await aTopic()
+    const failures: number[] = []
+    let asked!: () => void
+    const isAsked = new Promise<void>((resolve) => (asked = resolve))
+    const producer = new Producer(cluster, {
+      lingerMs: 1,
+      onFailure: (failure) => {
+        failures.push(failure.failures)
+        if (failures.length === 3) asked()
+        return { retryAfterMs: 20 }
+      },
+    })
+    producer.send(topic, 0, text('large'), Buffer.alloc(2_000), 1)
+    producer.send(topic, 0, text('next'), text('ok'), 1)
+    producer.send(other, 0, null, text('ok'), 1)
+    await isAsked
+    await until(() => producer.endOffset(other, 0) === 1, { what: 'the other partition' })
+    await until(() => producer.isHeldUp, { what: 'the pause before the next attempt' })
+    expect(producer.endOffset(topic, 0)).toBeNull()
+    await alterTopic(cluster, topic, { 'max.message.bytes': '10000' })
+    await producer.flush()
+    expect(producer.isHeldUp).toBe(false)
+    producer.close()
+    expect(failures.slice(0, 3)).toEqual([1, 2, 3])
+    expect((await readTopic(cluster, topic)).map(({ key }) => key)).toEqual(['large', 'next'])
   })
 
   it('fails for good without a handler, and says which partition it was', async () => {

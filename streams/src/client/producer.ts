@@ -31,13 +31,16 @@ export interface ProducerOptions {
   readonly transaction?: TransactionPort
 }
 
-export type FailureResponse = 'continue' | 'fail'
+/** Leave the batch out, stop, or try the same batch again later, with its partition waiting. */
+export type FailureResponse = 'continue' | 'fail' | { readonly retryAfterMs: number }
 
 /** A batch that could not be written. Its records are read with `failedRecords`. */
 export interface ProductionFailure extends TopicPartition {
   readonly error: Error
   readonly recordCount: number
   readonly batch: Buffer
+  /** How often this batch has failed, this time included. */
+  readonly failures: number
 }
 
 export interface ProducerIdentity {
@@ -63,6 +66,8 @@ interface SealedBatch {
   readonly sealedAtMs: number
   /** Where it stands in the partition's sequence; -1 until it was first sent under the identity of now. */
   baseSequence: number
+  /** How often the failure handler was asked about it. */
+  failures: number
 }
 
 /** Everything of one partition. At most one of its batches is under way, so a retry cannot overtake its successor. */
@@ -76,6 +81,8 @@ class PartitionQueue implements TopicPartition {
   nextSequence = 0
   attempts = 0
   retryAtMs = 0
+  /** Its first batch waits for as long as the failure handler said. */
+  isHeldUp = false
   /** One past the last acknowledged record; -1 before the first. */
   endOffset = -1
 
@@ -106,12 +113,12 @@ interface EarlyRecord {
 
 const LINGER_MS = 10
 const BATCH_BYTES = 256 * 1024
-const BUFFER_BYTES = 32 * 1024 * 1024
+const BUFFER_BYTES = 8 * 1024 * 1024
 const DELIVERY_TIMEOUT_MS = 120_000
 const REQUEST_TIMEOUT_MS = 30_000
 const REQUEST_BYTES_MAX = 4 * 1024 * 1024
 const REQUESTS_PER_NODE_MAX = 5
-const SPARE_BATCHES_MAX = 64
+const SPARE_BATCHES_MAX = 16
 const SEQUENCES = 2 ** 31
 /** Since 13 a topic goes by its id; from 12 on a broker adds partitions to transactions by itself (KIP-890). */
 const TRANSACTIONAL_VERSION_MAX = 11
@@ -145,6 +152,7 @@ export class Producer {
   #isLocating = false
   /** Batches under way or in the hands of the failure handler. */
   #inFlight = 0
+  #heldUp = 0
   #bufferedBytes = 0
   #flushes = 0
   #timer: NodeJS.Timeout | null = null
@@ -171,6 +179,11 @@ export class Producer {
 
   get bufferedBytes(): number {
     return this.#bufferedBytes
+  }
+
+  /** Whether a batch was refused and is to be tried again later: a flush would take that long. */
+  get isHeldUp(): boolean {
+    return this.#heldUp > 0
   }
 
   get isFull(): boolean {
@@ -228,10 +241,26 @@ export class Producer {
     this.#flushes++
     try {
       this.#pump()
-      await this.#until(() => this.#pending.size === 0 && this.#inFlight === 0 && this.#early.size === 0)
+      await this.#until(() => this.#isFlushed)
     } finally {
       this.#flushes--
     }
+  }
+
+  /** Like `flush`, but waits for no batch that is held up: false when one is. */
+  async tryFlush(): Promise<boolean> {
+    this.#flushes++
+    try {
+      this.#pump()
+      await this.#until(() => this.#isFlushed || this.isHeldUp)
+      return this.#isFlushed
+    } finally {
+      this.#flushes--
+    }
+  }
+
+  get #isFlushed(): boolean {
+    return this.#pending.size === 0 && this.#inFlight === 0 && this.#early.size === 0
   }
 
   /** Resolves when less than half of the buffer is in use; fails with `failure`. */
@@ -412,6 +441,10 @@ export class Producer {
       const batch = queue.sealed[0]!
       queue.isInFlight = true
       this.#inFlight++
+      if (queue.isHeldUp) {
+        queue.isHeldUp = false
+        this.#heldUp--
+      }
       if (batch.baseSequence >= 0) continue
       batch.baseSequence = queue.nextSequence
       queue.nextSequence = (queue.nextSequence + batch.recordCount) % SEQUENCES
@@ -527,6 +560,7 @@ export class Producer {
         error,
         recordCount: batch.recordCount,
         batch: batch.bytes,
+        failures: ++batch.failures,
       })
     } catch (thrown) {
       cause = new StreamsError('processing', `the production error handler failed: ${String(thrown)}`, {
@@ -536,6 +570,14 @@ export class Producer {
     this.#landed(queue)
     if (response === 'fail') {
       this.#fail(cause)
+      return
+    }
+    if (response !== 'continue') {
+      queue.retryAtMs = performance.now() + response.retryAfterMs
+      queue.isHeldUp = true
+      this.#heldUp++
+      this.#wake()
+      this.#pump()
       return
     }
     queue.sealed.shift()
@@ -556,7 +598,7 @@ export class Producer {
       for (const { key, value, timestampMs, headers } of part) memory.append(key, value, timestampMs, headers)
       const bytes = memory.finish(this.#compression)
       const { sealedAtMs } = batch
-      return { bytes, recordCount: part.length, sizeBytes: 0, memory: null, sealedAtMs, baseSequence: -1 }
+      return { bytes, recordCount: part.length, sizeBytes: 0, memory: null, sealedAtMs, baseSequence: -1, failures: 0 }
     })
     queue.nextSequence = batch.baseSequence
     queue.sealed.unshift(...parts)
@@ -574,6 +616,7 @@ export class Producer {
       memory: open,
       sealedAtMs: performance.now(),
       baseSequence: -1,
+      failures: 0,
     })
     queue.open = null
   }

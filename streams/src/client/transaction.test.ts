@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
-import { brokerKind, describeBroker, uniqueName, until } from '../../../compat-tests/harness/index.ts'
+import { describeBroker, uniqueName, until } from '../../../compat-tests/harness/index.ts'
 import { readTopic } from '../../test/reading.ts'
 import { createTopics } from './admin.ts'
 import { Cluster } from './cluster.ts'
@@ -31,55 +31,47 @@ describeBroker('a transaction', {}, (broker) => {
     const transaction = new Transaction(cluster, { transactionalId })
     return { transaction, producer: new Producer(cluster, { transaction }) }
   }
-  // Transactions of this broker are an issue of their own; until then these run against Apache Kafka.
-  const hasNoTransactions = brokerKind === 'millrace'
 
-  it.skipIf(hasNoTransactions)(
-    'shows its records and offsets when it is committed, and none of them before',
-    async () => {
-      const topic = await aTopic()
-      const groupId = uniqueName('group')
-      const { transaction, producer } = transactional()
-      producer.send(topic, 0, null, text('a'), 1)
-      producer.send(topic, 1, null, text('b'), 1)
-      await producer.flush()
-      await transaction.sendOffsets(administrator(groupId), [{ topic, partition: 0, offset: 7 }])
-      expect(await values(topic)).toEqual([])
-      expect(transaction.isOpen).toBe(true)
-      await transaction.commit()
-      expect(transaction.isOpen).toBe(false)
-      // The coordinator answers before the markers are in the partitions.
-      await until(async () => (await values(topic)).length === 2, { what: 'committed records' })
-      expect(await values(topic)).toEqual(['a', 'b'])
-      const offsets = await committedOffsets(cluster, groupId, null, { requireStable: true })
-      expect(offsets.get(partitionKey(topic, 0))).toMatchObject({ offset: 7 })
-      producer.close()
-    },
-  )
+  it('shows its records and offsets when it is committed, and none of them before', async () => {
+    const topic = await aTopic()
+    const groupId = uniqueName('group')
+    const { transaction, producer } = transactional()
+    producer.send(topic, 0, null, text('a'), 1)
+    producer.send(topic, 1, null, text('b'), 1)
+    await producer.flush()
+    await transaction.sendOffsets(administrator(groupId), [{ topic, partition: 0, offset: 7 }])
+    expect(await values(topic)).toEqual([])
+    expect(transaction.isOpen).toBe(true)
+    await transaction.commit()
+    expect(transaction.isOpen).toBe(false)
+    // The coordinator answers before the markers are in the partitions.
+    await until(async () => (await values(topic)).length === 2, { what: 'committed records' })
+    expect(await values(topic)).toEqual(['a', 'b'])
+    const offsets = await committedOffsets(cluster, groupId, null, { requireStable: true })
+    expect(offsets.get(partitionKey(topic, 0))).toMatchObject({ offset: 7 })
+    producer.close()
+  })
 
-  it.skipIf(hasNoTransactions)(
-    'leaves nothing to readers of committed records when it is aborted, and the next one works',
-    async () => {
-      const topic = await aTopic()
-      const { transaction, producer } = transactional()
-      producer.send(topic, 0, null, text('wrong'), 1)
-      await producer.flush()
-      producer.send(topic, 0, null, text('unsent'), 1)
-      await producer.discard()
-      await transaction.abort()
-      producer.resetIdentity()
-      producer.send(topic, 0, null, text('right'), 1)
-      await producer.flush()
-      await transaction.commit()
-      await until(async () => (await values(topic)).length > 0, { what: 'committed records' })
-      expect(await values(topic)).toEqual(['right'])
-      // Those who read everything see both.
-      expect((await readTopic(cluster, topic)).map(({ value }) => String(value))).toEqual(['wrong', 'right'])
-      producer.close()
-    },
-  )
+  it('leaves nothing to readers of committed records when it is aborted, and the next one works', async () => {
+    const topic = await aTopic()
+    const { transaction, producer } = transactional()
+    producer.send(topic, 0, null, text('wrong'), 1)
+    await producer.flush()
+    producer.send(topic, 0, null, text('unsent'), 1)
+    await producer.discard()
+    await transaction.abort()
+    producer.resetIdentity()
+    producer.send(topic, 0, null, text('right'), 1)
+    await producer.flush()
+    await transaction.commit()
+    await until(async () => (await values(topic)).length > 0, { what: 'committed records' })
+    expect(await values(topic)).toEqual(['right'])
+    // Those who read everything see both.
+    expect((await readTopic(cluster, topic)).map(({ value }) => String(value))).toEqual(['wrong', 'right'])
+    producer.close()
+  })
 
-  it.skipIf(hasNoTransactions)('is fenced by the next one of the same transactional id', async () => {
+  it('is fenced by the next one of the same transactional id', async () => {
     const topic = await aTopic()
     const id = uniqueName('tx')
     const old = transactional(id)

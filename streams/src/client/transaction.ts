@@ -5,7 +5,6 @@ import { KafkaError } from './errors.ts'
 import type { CommitIdentity, PartitionOffset } from './offsets.ts'
 import type { ProducerIdentity, TransactionPort } from './producer.ts'
 import { byTopic, partitionKey, type TopicPartition } from './topic-partition.ts'
-import { addOffsetsToTxn, addPartitionsToTxn, endTxn, txnOffsetCommit } from './transaction-apis.ts'
 
 export interface TransactionOptions {
   readonly transactionalId: string
@@ -14,6 +13,12 @@ export interface TransactionOptions {
 }
 
 const TIMEOUT_MS = 60_000
+
+/** From version 4 on brokers ask it of each other. */
+const ADD_PARTITIONS_VERSION_MAX = 3
+/** The newer versions are of transactions whose epoch rises with each end (KIP-890), and which partitions join by themselves. */
+const END_VERSION_MAX = 4
+const OFFSET_COMMIT_VERSION_MAX = 4
 
 /**
  * The transactions of one transactional id, one after another. A transaction opens with the first partition or offset
@@ -62,11 +67,22 @@ export class Transaction implements TransactionPort {
       const response = await this.#cluster.coordinated(
         'transaction',
         transactionalId,
-        addPartitionsToTxn,
-        { transactionalId, ...identity, topics },
-        { codeOf: ({ results }) => results[0]?.results[0]?.errorCode ?? ErrorCode.none },
+        apis.addPartitionsToTxn,
+        {
+          v3AndBelowTransactionalId: transactionalId,
+          v3AndBelowProducerId: identity.producerId,
+          v3AndBelowProducerEpoch: identity.producerEpoch,
+          v3AndBelowTopics: topics,
+        },
+        {
+          codeOf: ({ resultsByTopicV3AndBelow: [first] }) =>
+            first?.resultsByPartition[0]?.partitionErrorCode ?? ErrorCode.none,
+          maxVersion: ADD_PARTITIONS_VERSION_MAX,
+        },
       )
-      const codes = response.results.flatMap(({ results }) => results.map(({ errorCode }) => errorCode))
+      const codes = response.resultsByTopicV3AndBelow.flatMap(({ resultsByPartition }) =>
+        resultsByPartition.map(({ partitionErrorCode }) => partitionErrorCode),
+      )
       // One partition that is refused has the others answered with OPERATION_NOT_ATTEMPTED.
       const failed = codes.filter((code) => code !== ErrorCode.none)
       const code = failed.find((one) => one !== ErrorCode.operationNotAttempted) ?? failed[0]
@@ -86,7 +102,7 @@ export class Transaction implements TransactionPort {
       const { errorCode } = await this.#cluster.coordinated(
         'transaction',
         transactionalId,
-        addOffsetsToTxn,
+        apis.addOffsetsToTxn,
         { transactionalId, ...identity, groupId },
         { codeOf: (response) => response.errorCode },
       )
@@ -98,12 +114,12 @@ export class Transaction implements TransactionPort {
       const response = await this.#cluster.coordinated(
         'group',
         groupId,
-        txnOffsetCommit,
+        apis.txnOffsetCommit,
         {
           transactionalId,
           groupId,
           ...identity,
-          generationId,
+          generationIdOrMemberEpoch: generationId,
           memberId,
           groupInstanceId,
           topics: [...byTopic(offsets)].map(([name, same]) => ({
@@ -115,7 +131,10 @@ export class Transaction implements TransactionPort {
             })),
           })),
         },
-        { codeOf: ({ topics }) => topics[0]?.partitions[0]?.errorCode ?? ErrorCode.none },
+        {
+          codeOf: ({ topics }) => topics[0]?.partitions[0]?.errorCode ?? ErrorCode.none,
+          maxVersion: OFFSET_COMMIT_VERSION_MAX,
+        },
       )
       for (const { partitions } of response.topics) {
         for (const { errorCode } of partitions) {
@@ -150,9 +169,9 @@ export class Transaction implements TransactionPort {
       const { errorCode } = await this.#cluster.coordinated(
         'transaction',
         transactionalId,
-        endTxn,
+        apis.endTxn,
         { transactionalId, ...identity, committed },
-        { codeOf: (response) => response.errorCode },
+        { codeOf: (response) => response.errorCode, maxVersion: END_VERSION_MAX },
       )
       if (errorCode !== ErrorCode.none) throw this.#error('EndTxn', errorCode)
     }

@@ -56,6 +56,21 @@ export interface StoreOptions<V> {
   readonly changelog?: boolean | undefined
 }
 
+/** Of an aggregation whose serde says what the aggregate is: `init` may give a part of that type, or null. */
+export type WithSerde<A, I> = {
+  readonly serde: Serde<A>
+  readonly init: () => I
+}
+
+/** What `add` is given in the place of the aggregate: null only where `init` may give it. */
+export type AggregateOr<A, I> = A | Extract<I, null>
+
+/** Of an aggregation without a serde: `init` says what the aggregate is. */
+export type WithoutSerde<A> = {
+  readonly serde?: undefined
+  readonly init: () => A
+}
+
 export function storeBasics(
   name: string,
   options: StoreOptions<never> | StoreOptions<unknown>,

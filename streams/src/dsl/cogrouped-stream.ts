@@ -1,4 +1,3 @@
-import { durationMs } from '../duration.ts'
 import { aggregate, type Aggregator } from '../operators/aggregate.ts'
 import { passThrough } from '../operators/pass-through.ts'
 import { sessionAggregate, type SessionAggregator } from '../operators/session-aggregate.ts'
@@ -14,7 +13,7 @@ import { serdeOr, storeBasics, type Builder, type StoreOptions, type StreamHandl
 import type { GroupedStream } from './grouped-stream.ts'
 import { grouped } from './grouping.ts'
 import type { Table } from './table.ts'
-import type { WindowedOptions } from './windowed-result.ts'
+import { retentionOf, type WindowedOptions } from './windowed-result.ts'
 import type { Windows } from './windows.ts'
 
 interface Input<K, A> {
@@ -89,7 +88,7 @@ export class CogroupedStream<K, A> {
     const afterEndMs = windows.kind === 'session' ? windows.gapMs + windows.graceMs : windows.graceMs
     const closing: WindowClosing = { afterEndMs, isEndInclusive: windows.kind !== 'hopping' }
     const sizeMs = windows.kind === 'session' ? 0 : windows.sizeMs * (windows.kind === 'sliding' ? 2 : 1)
-    const retentionMs = options.retention === undefined ? sizeMs + afterEndMs : durationMs(options.retention)
+    const retentionMs = retentionOf(storeName, options.retention, sizeMs + afterEndMs)
     if (windows.kind === 'session') graph.addStore({ kind: 'session', retentionMs, ...basics })
     else graph.addStore({ kind: 'window', windowSizeMs: windows.sizeMs, retentionMs, ...basics })
     const common = { store: storeName, retentionMs, emit: options.emit ?? ('on-update' as const) }

@@ -2,7 +2,16 @@ import { aggregate, type Aggregator } from '../operators/aggregate.ts'
 import { int64 } from '../serdes/primitives.ts'
 import type { Serde } from '../serdes/serde.ts'
 import { storeView } from '../topology/table-view.ts'
-import { serdeOr, storeBasics, type Builder, type StoreOptions, type StreamHandle } from './builder.ts'
+import {
+  serdeOr,
+  storeBasics,
+  type AggregateOr,
+  type Builder,
+  type StoreOptions,
+  type StreamHandle,
+  type WithoutSerde,
+  type WithSerde,
+} from './builder.ts'
 import { CogroupedStream } from './cogrouped-stream.ts'
 import { counter, grouped, reducing } from './grouping.ts'
 import type { Table } from './table.ts'
@@ -36,15 +45,24 @@ export class GroupedStream<K, V> {
     return this.#aggregate(reducing<K, V>(reducer), { ...options, serde }, 'KSTREAM-REDUCE-')
   }
 
+  /** Puts the records of a key together. `add` returns a new aggregate, or null to remove the key's. */
+  aggregate<A, I extends A | null>(
+    options: StoreOptions<A> &
+      WithSerde<A, I> & {
+        readonly add: (key: K, value: NonNullable<V>, aggregate: AggregateOr<A, I>) => NoInfer<A> | null
+      },
+  ): Table<K, A>
   aggregate<A>(
-    options: StoreOptions<NonNullable<A>> & {
-      readonly init: () => A
-      readonly add: (key: K, value: NonNullable<V>, aggregate: A) => A
-    },
-  ): Table<K, NonNullable<A>> {
+    options: StoreOptions<never> &
+      WithoutSerde<A> & {
+        readonly add: (key: K, value: NonNullable<V>, aggregate: NoInfer<A>) => NoInfer<A>
+      },
+  ): Table<K, NonNullable<A>>
+  aggregate<A>(
+    options: StoreOptions<A> & { readonly init: () => A | null; readonly add: Aggregator<K, V, A>['add'] },
+  ): Table<K, A> {
     const { init, add } = options
-    const aggregator = { initial: init, add } as unknown as Aggregator<K, V, NonNullable<A>>
-    return this.#aggregate(aggregator, options, 'KSTREAM-AGGREGATE-')
+    return this.#aggregate({ initial: init, add }, options, 'KSTREAM-AGGREGATE-')
   }
 
   /** Aggregates several streams with the same key into one table; more are added with `and`. */

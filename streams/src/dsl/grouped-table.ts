@@ -4,7 +4,7 @@ import { int64 } from '../serdes/primitives.ts'
 import type { Serde } from '../serdes/serde.ts'
 import type { GraphNode, GraphSource } from '../topology/graph.ts'
 import { storeView } from '../topology/table-view.ts'
-import { serdeOr, storeBasics, type Builder, type StoreOptions } from './builder.ts'
+import { serdeOr, storeBasics, type Builder, type StoreOptions, type WithoutSerde, type WithSerde } from './builder.ts'
 import type { Table } from './table.ts'
 
 /** The rows of a table by a new key, on their way to an aggregate that follows their changes. */
@@ -47,6 +47,21 @@ export class GroupedTable<K, V> {
     return this.#aggregate(reducer, { ...options, serde: options.serde ?? this.#valueSerde }, 'KTABLE-REDUCE-')
   }
 
+  /** Puts the rows of a group together: `add` for each that comes, `subtract` for each that goes. */
+  aggregate<A, I extends A>(
+    options: StoreOptions<A> &
+      WithSerde<A, I> & {
+        readonly add: (key: K, value: V, aggregate: NoInfer<A>) => NoInfer<A>
+        readonly subtract: (key: K, value: V, aggregate: NoInfer<A>) => NoInfer<A> | null
+      },
+  ): Table<K, A>
+  aggregate<A>(
+    options: StoreOptions<never> &
+      WithoutSerde<A> & {
+        readonly add: (key: K, value: V, aggregate: NoInfer<A>) => NoInfer<A>
+        readonly subtract: (key: K, value: V, aggregate: NoInfer<A>) => NoInfer<A> | null
+      },
+  ): Table<K, A>
   aggregate<A>(
     options: StoreOptions<A> & {
       readonly init: () => A

@@ -1,10 +1,17 @@
-import { durationMs } from '../duration.ts'
 import { sessionAggregate, type SessionAggregator } from '../operators/session-aggregate.ts'
 import { int64 } from '../serdes/primitives.ts'
 import type { Serde } from '../serdes/serde.ts'
-import { serdeOr, storeBasics, type Builder, type StreamHandle } from './builder.ts'
+import {
+  serdeOr,
+  storeBasics,
+  type AggregateOr,
+  type Builder,
+  type StreamHandle,
+  type WithoutSerde,
+  type WithSerde,
+} from './builder.ts'
 import { counter, grouped, reducing } from './grouping.ts'
-import type { Late, WindowedOptions, WindowedResult } from './windowed-result.ts'
+import { retentionOf, type Late, type WindowedOptions, type WindowedResult } from './windowed-result.ts'
 import { windowedTable } from './windowed-table.ts'
 import type { Session } from './windows.ts'
 
@@ -43,17 +50,30 @@ export class SessionWindowedStream<K, V> {
     return this.#aggregate(aggregator, { ...options, serde }, 'KSTREAM-REDUCE-')
   }
 
+  aggregate<A, I extends A | null, L extends Late = 'drop'>(
+    options: WindowedOptions<A, L> &
+      WithSerde<A, I> & {
+        readonly add: (key: K, value: V, aggregate: AggregateOr<A, I>) => NoInfer<A> | null
+        /** Joins two sessions; the first call of a merge gets `init()` on the left. */
+        readonly merge: (key: K, left: AggregateOr<A, I>, right: NoInfer<A>) => NoInfer<A>
+      },
+  ): WindowedResult<K, V, A, L>
   aggregate<A, L extends Late = 'drop'>(
-    options: WindowedOptions<NonNullable<A>, L> & {
-      readonly init: () => A
-      readonly add: (key: K, value: V, aggregate: A) => A
-      /** Joins two sessions; the first call of a merge gets `init()` on the left. */
-      readonly merge: (key: K, left: A, right: A) => A
+    options: WindowedOptions<never, L> &
+      WithoutSerde<A> & {
+        readonly add: (key: K, value: V, aggregate: NoInfer<A>) => NoInfer<A>
+        readonly merge: (key: K, left: NoInfer<A>, right: NoInfer<A>) => NoInfer<A>
+      },
+  ): WindowedResult<K, V, NonNullable<A>, L>
+  aggregate<A, L extends Late>(
+    options: WindowedOptions<A, L> & {
+      readonly init: () => A | null
+      readonly add: SessionAggregator<K, V, A>['add']
+      readonly merge: SessionAggregator<K, V, A>['merge']
     },
-  ): WindowedResult<K, V, NonNullable<A>, L> {
+  ): WindowedResult<K, V, A, L> {
     const { init, add, merge } = options
-    const aggregator = { initial: init, add, merge } as unknown as SessionAggregator<K, V, NonNullable<A>>
-    return this.#aggregate(aggregator, options, 'KSTREAM-AGGREGATE-')
+    return this.#aggregate({ initial: init, add, merge }, options, 'KSTREAM-AGGREGATE-')
   }
 
   #aggregate<A, L extends Late>(
@@ -69,7 +89,7 @@ export class SessionWindowedStream<K, V> {
     const keySerde = serdeOr(handle.keySerde)
     const valueSerde = serdeOr(options.serde)
     const neededMs = windows.gapMs + windows.graceMs
-    const retentionMs = options.retention === undefined ? neededMs : durationMs(options.retention)
+    const retentionMs = retentionOf(storeName, options.retention, neededMs)
     graph.addStore({
       kind: 'session',
       retentionMs,
@@ -82,7 +102,13 @@ export class SessionWindowedStream<K, V> {
       valueSerde,
       closing: { afterEndMs: neededMs, isEndInclusive: true },
       late: options.late,
-      operator: sessionAggregate<K, V, A>({ store: storeName, windows, aggregator, emit: options.emit ?? 'on-update' }),
+      operator: sessionAggregate<K, V, A>({
+        store: storeName,
+        windows,
+        retentionMs,
+        aggregator,
+        emit: options.emit ?? 'on-update',
+      }),
     })
   }
 }

@@ -1,8 +1,12 @@
-import type { Duration } from '../duration.ts'
+import { durationMs, type Duration } from '../duration.ts'
+import { TopologyError } from '../errors.ts'
+import type { CallContext } from '../operators/async-call.ts'
 import { branch } from '../operators/branch.ts'
 import { filter } from '../operators/filter.ts'
 import { flatMapValues } from '../operators/flat-map-values.ts'
 import { flatMap } from '../operators/flat-map.ts'
+import { idempotentSink } from '../operators/idempotent-sink.ts'
+import { mapValuesAsync, type AsyncMapping } from '../operators/map-values-async.ts'
 import { mapValues } from '../operators/map-values.ts'
 import { map, type KeyValue } from '../operators/map.ts'
 import { passThrough } from '../operators/pass-through.ts'
@@ -10,21 +14,60 @@ import { peek } from '../operators/peek.ts'
 import { processor, type Processor, type ProcessorContext } from '../operators/process.ts'
 import { selectKey } from '../operators/select-key.ts'
 import { tableSource } from '../operators/table-source.ts'
+import { timerSerde } from '../operators/timers.ts'
 import { withErrorHandler } from '../operators/with-error-handler.ts'
 import type { Serde } from '../serdes/serde.ts'
+import type { AsyncOrder } from '../topology/async-work.ts'
 import type { ErrorHandler } from '../topology/error-handler.ts'
-import type { Operator, StreamEmit } from '../topology/operator.ts'
+import type { Clock, Operator, StreamEmit } from '../topology/operator.ts'
 import { storeView } from '../topology/table-view.ts'
 import { serdeOr, storeBasics, type Builder, type StoreOptions, type StreamHandle } from './builder.ts'
 import type { GlobalTable } from './global-table.ts'
 import { GroupedStream } from './grouped-stream.ts'
 import { repartitioned } from './repartition.ts'
+import type { Sink } from './sink.ts'
 import { joinStreamWithGlobalTable, joinStreamWithTable, joinStreams, type JoinOptions } from './stream-joins.ts'
 import type { StateStoreHandle } from './state-store.ts'
 import type { Table } from './table.ts'
-import type { Topic } from './topic.ts'
+import type { WritableTopic } from './topic.ts'
 import { isTable } from './table-brand.ts'
 import { isGlobalTable } from './table-brand.ts'
+
+/** A predicate that knows more of the values it lets through. */
+export type Guard<K, V, R extends V> = (key: K, value: V) => value is R
+
+/** What `split` makes: a branch whose predicate narrows values has narrower values. */
+export type Branches<K, V, B> = {
+  readonly [Name in keyof B]: Stream<K, B[Name] extends Guard<K, V, infer R> ? R : V>
+} & { readonly rest: Stream<K, V> }
+
+/** Options of a function that answers later. */
+export interface AsyncOptions extends OnError {
+  /** Of the operator in descriptions and errors. */
+  readonly name?: string
+  /**
+   * How many records of a task may be under way: called for, or answered and waiting for their turn. 16 unless given.
+   */
+  readonly concurrency?: number
+  /**
+   * `input`: results come out in the order of the records. `key`: only those of the same key are in order. `none`: each
+   * as it comes. `input` unless given.
+   */
+  readonly order?: AsyncOrder
+  /** How long one call may take before it has failed and its signal is aborted; 30 s unless given. */
+  readonly timeout?: Duration
+}
+
+export interface ProcessOptions {
+  /** Of the processor, and before the names of the stores of its timers. */
+  readonly name?: string
+  /** Stores that the code may use. */
+  readonly stores?: readonly StateStoreHandle[]
+  /** By which clocks it sets timers for keys: each has a store of its own. */
+  readonly timers?: readonly Clock[]
+  /** Where the timers live while a task runs; the runtime's default unless given. */
+  readonly location?: 'memory' | 'disk'
+}
 
 export interface OnError {
   /** What to do with a record for which the function throws; the task fails unless given. */
@@ -102,7 +145,37 @@ export class Stream<K, V> {
     return this.#mapped(this.#step('KSTREAM-FLATMAPVALUES-', mapper, flatMapValues<K, V, R>, options), options)
   }
 
-  filter<R extends V>(predicate: (key: K, value: V) => value is V & R): Stream<K, R>
+  /**
+   * Like `mapValues` with a function that answers later: a lookup in a service or a database. Several records are
+   * called for at a time; the task takes no more of them while `concurrency` are under way, and none is committed
+   * before its result is.
+   */
+  mapValuesAsync<R>(
+    mapper: (value: V, key: K, context: CallContext) => PromiseLike<R> | R,
+    options: AsyncOptions & ValueSerde<R> = {},
+  ): Stream<K, R> {
+    const { graph } = this.#builder
+    const { concurrency = 16, order = 'input', timeout = '30s', onError = null, name } = options
+    const node = name ?? graph.generateName('KSTREAM-MAPVALUES-ASYNC-')
+    if (!Number.isInteger(concurrency) || concurrency < 1) {
+      throw new TopologyError(`${node}: ${concurrency} is not a number of calls`)
+    }
+    const mapping: AsyncMapping<K, V, Awaited<R>> = {
+      node,
+      mapper: mapper as (value: V, key: K, context: CallContext) => PromiseLike<Awaited<R>>,
+      concurrency,
+      order,
+      timeoutMs: durationMs(timeout),
+      onError,
+      keySerde: serdeOr(this.#handle.keySerde),
+    }
+    graph.noteHandler(onError)
+    const added = graph.addProcessor(node, [this.#handle.node], mapValuesAsync(mapping), [], 'async')
+    added.asyncOrder = order
+    return this.#mapped<R>(added, options)
+  }
+
+  filter<R extends V>(predicate: Guard<K, V, R>, options?: OnError): Stream<K, R>
   filter(predicate: (key: K, value: V) => boolean, options?: OnError): Stream<K, V>
   filter(predicate: (key: K, value: V) => boolean, options?: OnError): Stream<K, V> {
     return this.#same(this.#step('KSTREAM-FILTER-', predicate, filter<K, V>, options))
@@ -140,9 +213,7 @@ export class Stream<K, V> {
   }
 
   /** One stream per predicate, and `rest`. A record goes to the first whose predicate it passes. */
-  split<B extends Readonly<Record<string, (key: K, value: V) => boolean>>>(
-    branches: B,
-  ): { readonly [Name in keyof B | 'rest']: Stream<K, V> } {
+  split<B extends Readonly<Record<string, (key: K, value: V) => boolean>>>(branches: B): Branches<K, V, B> {
     const { graph } = this.#builder
     const splitter = graph.generateName('KSTREAM-BRANCH-')
     const parent = graph.addProcessor(splitter, [this.#handle.node], passThrough())
@@ -154,7 +225,7 @@ export class Stream<K, V> {
       const node = graph.addProcessor(`${splitter}-${name}`, [parent], branch(predicates, at))
       streams[name] = this.#same(node)
     }
-    return streams as { readonly [Name in keyof B | 'rest']: Stream<K, V> }
+    return streams as unknown as Branches<K, V, B>
   }
 
   /** Through a topic of its own, whatever its key. */
@@ -277,24 +348,30 @@ export class Stream<K, V> {
    * follows and needs the key is repartitioned.
    */
   process<KOut = never, VOut = never>(
-    create: (context: ProcessorContext<KOut, VOut>) => Processor<K, V>,
-    options: KeySerde<KOut> &
-      ValueSerde<VOut> & { readonly name?: string; readonly stores?: readonly StateStoreHandle[] } = {},
+    create: (context: ProcessorContext<KOut, VOut, K>) => Processor<K, V>,
+    options: KeySerde<KOut> & ValueSerde<VOut> & ProcessOptions = {},
   ): Stream<KOut, VOut> {
     const { graph } = this.#builder
-    const stores = options.stores ?? []
-    for (const store of stores) if (!graph.stores.has(store.definition.name)) graph.addStore(store.definition)
-    const names = stores.map((store) => store.definition.name)
+    const { stores = [], timers = [], location } = options
     const name = options.name ?? graph.generateName('KSTREAM-PROCESSOR-')
-    return this.#rekeyed<KOut, VOut>(
-      graph.addProcessor(name, [this.#handle.node], processor(create, names), names),
-      options,
-    )
+    const given = stores.map(({ definition }) => definition)
+    const timerStores = [...new Set(timers)].map((clock) => ({ clock, store: `${name}-${clock}-timers` }))
+    const keySerde = serdeOr(this.#handle.keySerde) as Serde<unknown>
+    for (const { store } of timerStores) {
+      const basics = storeBasics(store, { location }, keySerde, timerSerde as Serde<unknown>)
+      graph.addStore({ kind: 'time-ordered', ...basics })
+      if (options.name === undefined) graph.generatedNames.push(store)
+    }
+    for (const definition of given) if (!graph.stores.has(definition.name)) graph.addStore(definition)
+    const names = given.map((definition) => definition.name)
+    const all = [...names, ...timerStores.map(({ store }) => store)]
+    const operator = processor(name, create, names, timerStores)
+    return this.#rekeyed<KOut, VOut>(graph.addProcessor(name, [this.#handle.node], operator, all), options)
   }
 
   /** Writes to a topic, with the topic's serdes. A null value is a tombstone. */
   to(
-    topic: Topic<K, NonNullable<V>>,
+    topic: WritableTopic<K, NonNullable<V>>,
     options: OnError & { readonly partition?: (key: K, value: V) => number | null } = {},
   ): void {
     const { graph } = this.#builder
@@ -307,6 +384,27 @@ export class Stream<K, V> {
       partitioner: (options.partition ?? null) as ((key: unknown, value: unknown) => number | null) | null,
       onError: options.onError ?? null,
     })
+  }
+
+  /**
+   * Ends in another system. The records are handed over in batches, those of a partition in its order; none is
+   * committed before it is written.
+   */
+  sink(sink: Sink<K, V>): void {
+    const { graph } = this.#builder
+    const { name, write, maxRows, lingerMs, timeoutMs, onError } = sink
+    const ancestors = [...graph.ancestors(this.#handle.node)]
+    const orders = ancestors.flatMap((node) => (node.kind === 'processor' ? (node.asyncOrder ?? []) : []))
+    if (orders.length > 0 && ancestors.some(({ parents }) => parents.length > 1)) {
+      throw new TopologyError(
+        `${name}: behind mapValuesAsync and a merge or join, rows of one record could come in another order each time, ` +
+          'and could not be told apart: send the stream through a topic before the sink',
+      )
+    }
+    const isUnordered = orders.some((order) => order !== 'input')
+    const operator = idempotentSink<K, V>({ node: name, write, maxRows, lingerMs, timeoutMs, onError, isUnordered })
+    graph.noteHandler(onError)
+    graph.addProcessor(name, [this.#handle.node], operator, [], 'idempotent sink')
   }
 
   #join(kind: 'inner' | 'left' | 'outer', other: unknown, joiner: unknown, options: unknown): Stream<K, unknown> {
@@ -339,6 +437,7 @@ export class Stream<K, V> {
   ) {
     const { graph } = this.#builder
     const name = graph.generateName(prefix)
+    graph.noteHandler(options?.onError ?? null)
     const built =
       options?.onError === undefined
         ? operator(userFunction)

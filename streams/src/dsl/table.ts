@@ -7,14 +7,14 @@ import { sameBytes } from '../operators/foreign-key-join.ts'
 import { toStream } from '../operators/to-stream.ts'
 import { TopologyError } from '../errors.ts'
 import type { KeyValue } from '../operators/map.ts'
-import type { Serde } from '../serdes/serde.ts'
+import { remotesOf, type Serde } from '../serdes/serde.ts'
 import { msgpack } from '../serdes/msgpack.ts'
 import type { GraphNode } from '../topology/graph.ts'
 import type { TimedStore } from '../state/timed-store.ts'
 import { derivedView, storeView, type TableViewSource } from '../topology/table-view.ts'
 import { serdeOr, storeBasics, type Builder, type StoreOptions, type TableHandle } from './builder.ts'
 import { GroupedTable } from './grouped-table.ts'
-import type { Stream } from './stream.ts'
+import type { Guard, Stream } from './stream.ts'
 import type { Suppression } from './suppression.ts'
 import { TABLE } from './table-brand.ts'
 import { joinTables, joinTablesByForeignKey } from './table-joins.ts'
@@ -44,7 +44,7 @@ export class Table<K, V> {
     return this.#handle
   }
 
-  filter<R extends V>(predicate: (key: K, value: V) => value is V & R, options?: StoreOptions<R>): Table<K, R>
+  filter<R extends V>(predicate: Guard<K, V, R>, options?: StoreOptions<R>): Table<K, R>
   filter(predicate: (key: K, value: V) => boolean, options?: StoreOptions<V>): Table<K, V>
   filter(predicate: (key: K, value: V) => boolean, options?: StoreOptions<V>): Table<K, V> {
     const { graph } = this.#builder
@@ -131,30 +131,30 @@ export class Table<K, V> {
   }
 
   /** The rows of both tables with the same key; or, with `on`, each row with the other table's row that it refers to. */
+  join<FK, W, O>(
+    other: Table<FK, W>,
+    joiner: (left: V, right: W, key: K) => O,
+    options: ForeignKeyOptions<K, V, NoInfer<FK>>,
+  ): Table<K, NonNullable<O>>
   join<W, O>(
     other: Table<K, W>,
     joiner: (left: V, right: W, key: K) => O,
     options?: StoreOptions<NonNullable<O>>,
-  ): Table<K, NonNullable<O>>
-  join<FK, W, O>(
-    other: Table<FK, W>,
-    joiner: (left: V, right: W, key: K) => O,
-    options: ForeignKeyOptions<K, V, FK>,
   ): Table<K, NonNullable<O>>
   join(other: unknown, joiner: unknown, options: unknown = {}): Table<K, NonNullable<unknown>> {
     return this.#join('inner', other, joiner, options)
   }
 
   /** Like `join`, but no row of this table is left out: one without a partner is joined with null. */
+  leftJoin<FK, W, O>(
+    other: Table<FK, W>,
+    joiner: (left: V, right: W | null, key: K) => O,
+    options: ForeignKeyOptions<K, V, NoInfer<FK>>,
+  ): Table<K, NonNullable<O>>
   leftJoin<W, O>(
     other: Table<K, W>,
     joiner: (left: V, right: W | null, key: K) => O,
     options?: StoreOptions<NonNullable<O>>,
-  ): Table<K, NonNullable<O>>
-  leftJoin<FK, W, O>(
-    other: Table<FK, W>,
-    joiner: (left: V, right: W | null, key: K) => O,
-    options: ForeignKeyOptions<K, V, FK>,
   ): Table<K, NonNullable<O>>
   leftJoin(other: unknown, joiner: unknown, options: unknown = {}): Table<K, NonNullable<unknown>> {
     return this.#join('left', other, joiner, options)
@@ -274,6 +274,7 @@ function suppressedSerde<V>(value: Serde<V>): Serde<Suppressed<V>> {
   const changes = rowChangeSerde(value)
   return {
     name: `held back ${value.name}`,
+    ...remotesOf(value),
     serialize: (held) => changes.serialize({ added: held.value, removed: held.prior }),
     deserialize(bytes) {
       const { added, removed }: RowChange<V> = changes.deserialize(bytes)

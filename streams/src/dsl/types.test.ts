@@ -1,8 +1,10 @@
 import { describe, expectTypeOf, it } from 'vitest'
 import {
+  idempotentSink,
   int64,
   json,
   session,
+  skip,
   string,
   topic,
   topology,
@@ -11,9 +13,11 @@ import {
   windowed,
   type GlobalTable,
   type Serde,
+  type SinkRow,
   type StandardSchema,
   type Stream,
   type Table,
+  type Timers,
   type Windowed,
 } from '../index.ts'
 
@@ -25,7 +29,17 @@ interface Payment {
   readonly method: string
 }
 
+interface View {
+  readonly kind: 'view'
+  readonly page: string
+}
+interface Purchase {
+  readonly kind: 'purchase'
+  readonly cents: number
+}
+
 const orders = topic('orders', { key: string(), value: json<Order>() })
+const events = topic('events', { key: string(), value: json<View | Purchase>() })
 const payments = topic('payments', { key: string(), value: json<Payment>() })
 const counts = topic('counts', { key: string(), value: int64() })
 const windowCounts = topic('window-counts', { key: windowed(string()), value: int64() })
@@ -121,6 +135,157 @@ describe('what the compiler knows', () => {
       .toEqualTypeOf<Named>()
     const serdeOf = (schema: Named) => validated(schema)
     expectTypeOf(serdeOf).returns.toEqualTypeOf<Serde<{ readonly name: string }>>()
+  })
+
+  it('writes a stream to a topic of wider values, and to no narrower one', () => {
+    const wide = topic('wide', { key: string(), value: json<{ readonly id: string }>() })
+    const wrong = (): void => {
+      orderStream.to(wide)
+      orderStream.mapValues((order) => (order.amount > 0 ? order : null)).to(orders)
+      // @ts-expect-error not every record with an id is an order
+      app.stream(wide).to(orders)
+    }
+    expectTypeOf(wrong).returns.toBeVoid()
+  })
+
+  it('narrows values by predicates, those with an error handler and those of branches as well', () => {
+    const stream = app.stream(events)
+    type Purchases = Stream<string, Purchase>
+    const isPurchase = (_key: string, event: View | Purchase): event is Purchase => event.kind === 'purchase'
+    expectTypeOf(stream.filter((_key, event) => event.kind === 'purchase')).toEqualTypeOf<Purchases>()
+    expectTypeOf(stream.filter(isPurchase, { onError: skip() })).toEqualTypeOf<Purchases>()
+    expectTypeOf(stream.filter((key) => key !== '', { onError: skip() })).toEqualTypeOf<typeof stream>()
+    const maybe = app.stream(topic('maybe', { key: string(), value: json<Order | null>() }))
+    expectTypeOf(maybe.filter((_key, order) => order !== null)).toEqualTypeOf<Stream<string, Order>>()
+    const { purchases, odd, rest } = stream.split({ purchases: isPurchase, odd: (key) => key.length % 2 === 1 })
+    expectTypeOf(purchases).toEqualTypeOf<Purchases>()
+    expectTypeOf(odd).toEqualTypeOf<typeof stream>()
+    expectTypeOf(rest).toEqualTypeOf<typeof stream>()
+    const table = stream.toTable({ name: 'latest-event' })
+    expectTypeOf(table.filter(isPurchase)).toEqualTypeOf<Table<string, Purchase>>()
+  })
+
+  it('takes the type of an aggregate from its serde, or else from its first value', () => {
+    interface Account {
+      readonly cents: number
+      readonly last?: string
+    }
+    const grouped = orderStream.groupByKey()
+    const accounts = grouped.aggregate({
+      serde: json<Account>(),
+      init: () => ({ cents: 0 }),
+      add(_key, order, account) {
+        expectTypeOf(account).toEqualTypeOf<Account>()
+        return { cents: account.cents + order.amount, last: order.id }
+      },
+    })
+    expectTypeOf(accounts).toEqualTypeOf<Table<string, Account>>()
+    const largest = grouped.aggregate({
+      serde: json<Order>(),
+      init: () => null,
+      add(_key, order, best) {
+        expectTypeOf(best).toEqualTypeOf<Order | null>()
+        return best === null || order.amount > best.amount ? order : best
+      },
+    })
+    expectTypeOf(largest).toEqualTypeOf<Table<string, Order>>()
+    const ids = { serde: json<string[]>(), init: () => [] }
+    const add = (_key: string, order: Order, all: string[]): string[] => [...all, order.id]
+    expectTypeOf(grouped.aggregate({ ...ids, add })).toEqualTypeOf<Table<string, string[]>>()
+    const perMinute = grouped.windowedBy(tumbling('1m')).aggregate({ ...ids, add, late: 'side-output' })
+    expectTypeOf(perMinute.results).toEqualTypeOf<Table<Windowed<string>, string[]>>()
+    const visits = grouped.windowedBy(session('1m')).aggregate({
+      ...ids,
+      add: (_key, order, all) => [...all, order.id],
+      merge: (_key, left, right) => [...left, ...right],
+    })
+    expectTypeOf(visits).toEqualTypeOf<Table<Windowed<string>, string[]>>()
+    const byAmount = grouped
+      .count({ name: 'orders-per-key' })
+      .groupBy((key, count) => [count, key] as const)
+      .aggregate({
+        ...ids,
+        add: (_count, key, all) => [...all, key],
+        subtract: (_count, key, all) => all.filter((one) => one !== key),
+      })
+    expectTypeOf(byAmount).toEqualTypeOf<Table<number, string[]>>()
+    const wrong = (): void => {
+      // @ts-expect-error what `add` returns has to be what `init` began
+      grouped.aggregate({ init: () => 0, add: () => 'one' })
+      // @ts-expect-error and, with a serde, what that writes
+      grouped.aggregate({ serde: json<Account>(), init: () => ({ cents: 0 }), add: () => ({ cents: 'none' }) })
+    }
+    expectTypeOf(wrong).returns.toBeVoid()
+  })
+
+  it('knows the rows of a foreign-key join without being told', () => {
+    const ordersById = app.table(topic('orders-by-id', { key: string(), value: json<Order>() }))
+    const byMethod = app.table(topic('by-method', { key: int64(), value: json<Payment>() }))
+    const sameKeys = ordersById.join(paymentTable, (order, payment) => ({ order, payment }), {
+      name: 'by-text',
+      on(order) {
+        expectTypeOf(order).toEqualTypeOf<Order>()
+        return order.id
+      },
+    })
+    expectTypeOf(sameKeys).toEqualTypeOf<Table<string, { order: Order; payment: Payment }>>()
+    const otherKeys = ordersById.leftJoin(byMethod, (order, payment) => ({ order, payment }), {
+      on: (order) => order.amount,
+    })
+    expectTypeOf(otherKeys).toEqualTypeOf<Table<string, { order: Order; payment: Payment | null }>>()
+    const wrong = (): void => {
+      // @ts-expect-error the other table's keys are numbers
+      ordersById.join(byMethod, (order) => order, { on: (order) => order.id })
+      // @ts-expect-error tables with different keys are joined by a foreign key
+      ordersById.join(byMethod, (order) => order)
+    }
+    expectTypeOf(wrong).returns.toBeVoid()
+  })
+
+  it('knows what a function answers later, and what a sink and a timer are given', () => {
+    const looked = orderStream.mapValuesAsync(async (order, key, { signal, attempt }) => {
+      expectTypeOf(order).toEqualTypeOf<Order>()
+      expectTypeOf(key).toEqualTypeOf<string>()
+      expectTypeOf(signal).toEqualTypeOf<AbortSignal>()
+      expectTypeOf(attempt).toEqualTypeOf<number>()
+      return Promise.resolve(order.amount)
+    })
+    expectTypeOf(looked).toEqualTypeOf<Stream<string, number>>()
+    expectTypeOf(orderStream.mapValuesAsync((order) => order.id)).toEqualTypeOf<Stream<string, string>>()
+    orderStream.sink(
+      idempotentSink({
+        name: 'order-sink',
+        write(rows, { signal }) {
+          expectTypeOf(rows).toEqualTypeOf<readonly SinkRow<string, Order>[]>()
+          expectTypeOf(signal).toEqualTypeOf<AbortSignal>()
+        },
+      }),
+    )
+    const timed = orderStream.process<string, number>(
+      (context) => {
+        expectTypeOf(context.timers).toEqualTypeOf<Timers<string>>()
+        return {
+          process: (key, _order, timestampMs) => context.timers.set(key, timestampMs + 1, 'wall-clock'),
+          onTimer(key, timeMs) {
+            expectTypeOf(key).toEqualTypeOf<string>()
+            context.forward(key, timeMs, timeMs)
+          },
+        }
+      },
+      { name: 'timed', timers: ['wall-clock'] },
+    )
+    expectTypeOf(timed).toEqualTypeOf<Stream<string, number>>()
+    const wide = idempotentSink<string, { readonly id: string }>({ name: 'wide', write() {} })
+    const wrong = (): void => {
+      orderStream.sink(wide)
+      // @ts-expect-error payments have no id
+      paymentStream.sink(wide)
+      // @ts-expect-error there is no clock of that name
+      orderStream.process(() => ({ process() {} }), { timers: ['moon-time'] })
+      // @ts-expect-error results are in the order of the records, of their keys, or in none
+      orderStream.mapValuesAsync((order) => order, { order: 'random' })
+    }
+    expectTypeOf(wrong).returns.toBeVoid()
   })
 
   it('does not compile what does not fit', () => {

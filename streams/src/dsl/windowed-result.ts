@@ -1,9 +1,10 @@
+import { durationMs, type Duration } from '../duration.ts'
+import { TopologyError } from '../errors.ts'
 import type { EmitStrategy } from '../operators/window-closing.ts'
 import type { Windowed } from '../windowed.ts'
 import type { StoreOptions } from './builder.ts'
 import type { Stream } from './stream.ts'
 import type { Table } from './table.ts'
-import type { Duration } from '../duration.ts'
 
 export type Late = 'drop' | 'side-output'
 
@@ -15,7 +16,10 @@ export interface WindowedOptions<A, L extends Late> extends StoreOptions<A> {
    * for each window that did not take it.
    */
   readonly late?: L
-  /** How long windows can be looked up after their start; at least size and grace, and that unless given. */
+  /**
+   * How long windows can be looked up: after their start, at least size and grace; sessions after their end, at least
+   * gap and grace. That unless given.
+   */
   readonly retention?: Duration
 }
 
@@ -23,3 +27,11 @@ export interface WindowedOptions<A, L extends Late> extends StoreOptions<A> {
 export type WindowedResult<K, V, A, L extends Late> = L extends 'side-output'
   ? { readonly results: Table<Windowed<K>, A>; readonly late: Stream<Windowed<K>, V> }
   : Table<Windowed<K>, A>
+
+/** For how long a store keeps windows or sessions: as long as they take records, or longer where somebody asks for it. */
+export function retentionOf(storeName: string, retention: Duration | undefined, neededMs: number): number {
+  if (retention === undefined) return neededMs
+  const retentionMs = durationMs(retention)
+  if (retentionMs >= neededMs) return retentionMs
+  throw new TopologyError(`${storeName} must keep windows for ${neededMs} ms, its retention is ${retentionMs} ms`)
+}

@@ -1,13 +1,19 @@
-import { durationMs } from '../duration.ts'
-import { TopologyError } from '../errors.ts'
 import type { Aggregator } from '../operators/aggregate.ts'
 import { slidingAggregate } from '../operators/sliding-aggregate.ts'
 import { windowAggregate } from '../operators/window-aggregate.ts'
 import { int64 } from '../serdes/primitives.ts'
 import type { Serde } from '../serdes/serde.ts'
-import { serdeOr, storeBasics, type Builder, type StreamHandle } from './builder.ts'
+import {
+  serdeOr,
+  storeBasics,
+  type AggregateOr,
+  type Builder,
+  type StreamHandle,
+  type WithoutSerde,
+  type WithSerde,
+} from './builder.ts'
 import { counter, grouped, reducing } from './grouping.ts'
-import type { Late, WindowedOptions, WindowedResult } from './windowed-result.ts'
+import { retentionOf, type Late, type WindowedOptions, type WindowedResult } from './windowed-result.ts'
 import { windowedTable } from './windowed-table.ts'
 import type { Sliding, TumblingOrHopping } from './windows.ts'
 
@@ -43,15 +49,19 @@ export class WindowedStream<K, V> {
     return this.#aggregate(reducing<K, V>(reducer), { ...options, serde }, 'KSTREAM-REDUCE-')
   }
 
+  aggregate<A, I extends A | null, L extends Late = 'drop'>(
+    options: WindowedOptions<A, L> &
+      WithSerde<A, I> & { readonly add: (key: K, value: V, aggregate: AggregateOr<A, I>) => NoInfer<A> | null },
+  ): WindowedResult<K, V, A, L>
   aggregate<A, L extends Late = 'drop'>(
-    options: WindowedOptions<NonNullable<A>, L> & {
-      readonly init: () => A
-      readonly add: (key: K, value: V, aggregate: A) => A
-    },
-  ): WindowedResult<K, V, NonNullable<A>, L> {
+    options: WindowedOptions<never, L> &
+      WithoutSerde<A> & { readonly add: (key: K, value: V, aggregate: NoInfer<A>) => NoInfer<A> },
+  ): WindowedResult<K, V, NonNullable<A>, L>
+  aggregate<A, L extends Late>(
+    options: WindowedOptions<A, L> & { readonly init: () => A | null; readonly add: Aggregator<K, V, A>['add'] },
+  ): WindowedResult<K, V, A, L> {
     const { init, add } = options
-    const aggregator = { initial: init, add } as unknown as Aggregator<K, V, NonNullable<A>>
-    return this.#aggregate(aggregator, options, 'KSTREAM-AGGREGATE-')
+    return this.#aggregate({ initial: init, add }, options, 'KSTREAM-AGGREGATE-')
   }
 
   #aggregate<A, L extends Late>(
@@ -68,10 +78,7 @@ export class WindowedStream<K, V> {
     const valueSerde = serdeOr(options.serde)
     // A sliding window is built from those up to two sizes before it.
     const neededMs = (windows.kind === 'sliding' ? 2 : 1) * windows.sizeMs + windows.graceMs
-    const retentionMs = options.retention === undefined ? neededMs : durationMs(options.retention)
-    if (retentionMs < neededMs) {
-      throw new TopologyError(`${storeName} must keep windows for ${neededMs} ms, its retention is ${retentionMs} ms`)
-    }
+    const retentionMs = retentionOf(storeName, options.retention, neededMs)
     graph.addStore({
       kind: 'window',
       windowSizeMs: windows.sizeMs,

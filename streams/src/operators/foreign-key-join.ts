@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Serde } from '../serdes/serde.ts'
+import { remotesOf, type Serde } from '../serdes/serde.ts'
 import { asBuffer } from '../state/map-key.ts'
 import { FINGERPRINT_BYTES, type SubscriptionStore } from '../state/subscription-store.ts'
 import type { Operator, StreamEmit, TableEmit } from '../topology/operator.ts'
@@ -158,6 +158,7 @@ const INSTRUCTIONS: readonly Instruction[] = [
 export function requestSerde<K>(primaryKey: Serde<K>): Serde<SubscriptionRequest<K>> {
   return {
     name: 'subscription request',
+    ...remotesOf(primaryKey),
     serialize(request) {
       const keyBytes = primaryKey.serialize(request.primaryKey)
       const bytes = Buffer.alloc(HEADER_BYTES + keyBytes.length)
@@ -177,6 +178,7 @@ export function requestSerde<K>(primaryKey: Serde<K>): Serde<SubscriptionRequest
 export function answerSerde<R>(value: Serde<R>): Serde<SubscriptionAnswer<R>> {
   return {
     name: 'subscription answer',
+    ...remotesOf(value),
     serialize(answer) {
       const valueBytes = answer.value === null ? null : value.serialize(answer.value)
       const bytes = Buffer.alloc(HEADER_BYTES + (valueBytes?.length ?? 0))

@@ -1,12 +1,13 @@
 import type { Duration } from '../duration.ts'
 import { durationMs } from '../duration.ts'
-import { StreamsError } from '../errors.ts'
-import type { Operator, OperatorTask, StreamEmit } from '../topology/operator.ts'
+import { StreamsError, TopologyError } from '../errors.ts'
+import type { Clock, Operator, OperatorTask, StreamEmit } from '../topology/operator.ts'
 import type { Headers, RecordMetadata } from '../topology/task-topology.ts'
 import type { WritableKeyValueStore } from '../state/key-value-store.ts'
+import { openTimers, type Timers, type TimerStores } from './timers.ts'
 
 /** What a processor may do. Valid for the life of the task; `record` and `headers` are those of the current record. */
-export interface ProcessorContext<KOut, VOut> {
+export interface ProcessorContext<KOut, VOut, K = unknown> {
   /** Hands a record to what comes after `process`, before the call returns. */
   forward(key: KOut, value: VOut, timestampMs: number): void
   store<K, V>(name: string): WritableKeyValueStore<K, V>
@@ -14,7 +15,9 @@ export interface ProcessorContext<KOut, VOut> {
    * Calls back at an interval: of event time, aligned to 0 and driven by records, or of the wall clock. Missed
    * intervals are skipped. Returns what cancels it.
    */
-  schedule(every: Duration, clock: 'event-time' | 'wall-clock', callback: (timeMs: number) => void): () => void
+  schedule(every: Duration, clock: Clock, callback: (timeMs: number) => void): () => void
+  /** Timers for single keys, which survive a restart; the processor must name their clocks in its option `timers`. */
+  readonly timers: Timers<K>
   readonly streamTimeMs: number
   wallClockMs(): number
   /** Null inside a scheduled callback. */
@@ -22,34 +25,43 @@ export interface ProcessorContext<KOut, VOut> {
   headers: Headers
 }
 
-/** One per task. `process` runs for every record, `close` when the task ends. */
+/** One per task. `process` runs for every record, `onTimer` for every timer, `close` when the task ends. */
 export interface Processor<K, V> {
   process(key: K, value: V, timestampMs: number): void
+  onTimer?(key: K, timeMs: number, clock: Clock): void
   close?(): void
 }
 
 export function processor<K, V, KOut, VOut>(
-  create: (context: ProcessorContext<KOut, VOut>) => Processor<K, V>,
+  node: string,
+  create: (context: ProcessorContext<KOut, VOut, K>) => Processor<K, V>,
   stores: readonly string[],
+  timers: readonly TimerStores[],
 ): Operator<StreamEmit<K, V>, StreamEmit<KOut, VOut>> {
   return (task, next) => {
     let created: Processor<K, V> | null = null
-    const context = new TaskProcessorContext(task, next, stores)
+    const ring = (key: K, timeMs: number, clock: Clock): void => created!.onTimer!(key, timeMs, clock)
+    const context = new TaskProcessorContext(task, next, stores, openTimers(task, node, timers, ring))
     task.onInitialize(() => {
       created = create(context)
+      if (timers.length > 0 && created.onTimer === undefined) {
+        throw new TopologyError(`${node} has timers, and no onTimer to call for them`)
+      }
     })
     task.onClose(() => created?.close?.())
     return (key, value, timestampMs) => created!.process(key, value, timestampMs)
   }
 }
 
-class TaskProcessorContext<KOut, VOut> implements ProcessorContext<KOut, VOut> {
+class TaskProcessorContext<KOut, VOut, K> implements ProcessorContext<KOut, VOut, K> {
   readonly forward: StreamEmit<KOut, VOut>
+  readonly timers: Timers<K>
   readonly #task: OperatorTask
   readonly #stores: readonly string[]
 
-  constructor(task: OperatorTask, next: StreamEmit<KOut, VOut>, stores: readonly string[]) {
+  constructor(task: OperatorTask, next: StreamEmit<KOut, VOut>, stores: readonly string[], timers: Timers<K>) {
     this.#task = task
+    this.timers = timers
     this.#stores = stores
     this.forward = next
   }
@@ -59,7 +71,7 @@ class TaskProcessorContext<KOut, VOut> implements ProcessorContext<KOut, VOut> {
   }
 
   get record(): RecordMetadata | null {
-    return this.#task.context.record
+    return this.#task.record
   }
 
   get headers(): Headers {
@@ -82,7 +94,7 @@ class TaskProcessorContext<KOut, VOut> implements ProcessorContext<KOut, VOut> {
     return this.#task.store(name) as unknown as WritableKeyValueStore<K, V>
   }
 
-  schedule(every: Duration, clock: 'event-time' | 'wall-clock', callback: (timeMs: number) => void): () => void {
+  schedule(every: Duration, clock: Clock, callback: (timeMs: number) => void): () => void {
     return this.#task.schedule(durationMs(every), clock, callback)
   }
 }

@@ -20,6 +20,8 @@ export interface SessionAggregator<K, V, A> extends Aggregator<K, V, A> {
 export interface SessionAggregateOptions<K, V, A> {
   readonly store: string
   readonly windows: SessionWindows
+  /** How long after its end a session can be queried; where only final results are wanted, until it is emitted. */
+  readonly retentionMs: number
   readonly aggregator: SessionAggregator<K, V, A>
   readonly emit: EmitStrategy
 }
@@ -33,7 +35,7 @@ export interface SessionAggregateOptions<K, V, A> {
  */
 export function sessionAggregate<K, V, A>(options: SessionAggregateOptions<K, V, A>) {
   const { gapMs, graceMs } = options.windows
-  const { aggregator } = options
+  const { aggregator, retentionMs } = options
   const isFinalOnly = options.emit === 'on-window-close'
   return (task: OperatorTask, next: TableEmit<Windowed<K>, A>, late: StreamEmit<Windowed<K>, V>): StreamEmit<K, V> => {
     const store = task.store(options.store) as TimedStore<K, A>
@@ -43,10 +45,13 @@ export function sessionAggregate<K, V, A>(options: SessionAggregateOptions<K, V,
     /** Sessions that end before this take no record any more. */
     const closeMs = (): number => time.streamMs - gapMs - graceMs
     const close = (isEmitting: boolean): void => {
+      if (!isFinalOnly) {
+        store.expireDue(time.streamMs - retentionMs - 1)
+        return
+      }
       for (const entry of store.takeDue(closeMs() - 1)) {
-        if (isFinalOnly) store.remove(entry)
-        else store.expire(entry)
-        if (isFinalOnly && isEmitting) next(windowedKey(entry), entry.value, entry.endMs, null, true)
+        store.remove(entry)
+        if (isEmitting) next(windowedKey(entry), entry.value, entry.endMs, null, true)
       }
     }
     task.onInitialize(() => {
@@ -67,9 +72,11 @@ export function sessionAggregate<K, V, A>(options: SessionAggregateOptions<K, V,
       let merged = aggregator.initial()
       const group = store.group(key)
       if (group !== null) {
+        const closedMs = closeMs()
         for (const entry of group.entries) {
           if (entry.startMs > timestampMs + gapMs) break
-          if (entry.endMs < timestampMs - gapMs) continue
+          // What is closed is kept for queries only: no result depends on the retention.
+          if (entry.endMs < timestampMs - gapMs || entry.endMs < closedMs) continue
           touched.push(entry)
           if (entry.startMs < startMs) startMs = entry.startMs
           if (entry.endMs > endMs) endMs = entry.endMs

@@ -1,4 +1,5 @@
-import type { Serde } from '../serdes/serde.ts'
+import { remotesOf, type Serde } from '../serdes/serde.ts'
+import type { JoinWindowStore } from '../state/join-window-store.ts'
 import type { TimedEntry, TimedStore } from '../state/timed-store.ts'
 import type { Operator, OperatorTask, StreamEmit } from '../topology/operator.ts'
 
@@ -36,6 +37,7 @@ interface Unmatched<L, R> {
 export function unmatchedSerde<L, R>(left: Serde<L>, right: Serde<R>): Serde<Unmatched<L, R>> {
   return {
     name: `${left.name} or ${right.name}`,
+    ...remotesOf(left, right),
     serialize({ side, value }) {
       const valueBytes = side === LEFT ? left.serialize(value as L) : right.serialize(value as R)
       const bytes = Buffer.allocUnsafe(1 + valueBytes.length)
@@ -77,7 +79,7 @@ export function joinSide<K, L, R, O>(
 
   return (task, next) => {
     const shared = task.shared(join, () => new SharedJoinState<K, L, R>(task, join))
-    const others = task.store(isLeft ? join.rightStore : join.leftStore) as TimedStore<K, L | R>
+    const others = task.store(isLeft ? join.rightStore : join.leftStore) as JoinWindowStore<K, L | R>
     const { unmatched } = shared
 
     return (key, value, timestampMs) => {
@@ -96,17 +98,12 @@ export function joinSide<K, L, R, O>(
       const fromMs = Math.max(0, timestampMs - beforeMs)
       const toMs = Math.max(0, timestampMs + afterMs)
       let isMatched = false
-      const group = others.group(key)
-      if (group !== null) {
-        const { entries } = group
-        for (let index = firstAtOrAfter(entries, fromMs); index < entries.length; index++) {
-          const other = entries[index]!
-          if (other.startMs > toMs) break
-          isMatched = true
-          if (unmatched !== null) forget(unmatched, key, other.startMs, 1 - ownSide)
-          const resultMs = timestampMs > other.startMs ? timestampMs : other.startMs
-          next(key, combine(key, value, other.value), resultMs)
-        }
+      const count = others.find(key, fromMs, toMs)
+      for (let index = 0; index < count; index++) {
+        const otherMs = others.startMs(index)
+        isMatched = true
+        if (unmatched !== null) forget(unmatched, key, otherMs, 1 - ownSide)
+        next(key, combine(key, value, others.value(index)), timestampMs > otherMs ? timestampMs : otherMs)
       }
       if (isMatched || !isOuter) return
       // Too old already for a partner in order: it does not wait, and may still be joined by one that is late itself.
@@ -122,10 +119,8 @@ export function joinSide<K, L, R, O>(
 /** Keeps a side's records for the other side to find; stands in front of the join, and runs after it. */
 export function joinWindow<K, V>(storeName: string, retentionMs: number): Operator<StreamEmit<K, V>, StreamEmit<K, V>> {
   return (task, next) => {
-    const store = task.store(storeName) as TimedStore<K, V>
-    const forget = (): void => {
-      for (const entry of store.takeDue(store.observedMs - retentionMs)) store.expire(entry)
-    }
+    const store = task.store(storeName) as JoinWindowStore<K, V>
+    const forget = (): void => store.forget(store.observedMs - retentionMs)
     // A changelog remembers longer than the store does.
     task.onInitialize(forget)
     return (key, value, timestampMs) => {
@@ -133,7 +128,7 @@ export function joinWindow<K, V>(storeName: string, retentionMs: number): Operat
       if (key === null || key === undefined) return
       store.observe(timestampMs)
       if (value !== null && value !== undefined && timestampMs > store.observedMs - retentionMs) {
-        store.insertDuplicate(key, timestampMs, timestampMs, value, timestampMs)
+        store.put(key, value, timestampMs)
       }
       forget()
     }
@@ -148,8 +143,8 @@ class SharedJoinState<K, L, R> {
 
   constructor(task: OperatorTask, join: StreamStreamJoin<K, L, R, unknown>) {
     this.#join = join
-    const left = task.store(join.leftStore) as TimedStore<K, L>
-    const right = task.store(join.rightStore) as TimedStore<K, R>
+    const left = task.store(join.leftStore) as JoinWindowStore<K, L>
+    const right = task.store(join.rightStore) as JoinWindowStore<K, R>
     this.unmatched =
       join.unmatchedStore === null ? null : (task.store(join.unmatchedStore) as TimedStore<K, Unmatched<L, R>>)
     task.onInitialize(() => {
@@ -191,15 +186,4 @@ function forget<K, V>(unmatched: TimedStore<K, V>, key: K, timestampMs: number, 
     if (entry.startMs < timestampMs) break
     if (entry.startMs === timestampMs && entry.endMs === side) unmatched.remove(entry)
   }
-}
-
-function firstAtOrAfter<K, V>(entries: readonly TimedEntry<K, V>[], timeMs: number): number {
-  let low = 0
-  let high = entries.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (entries[middle]!.startMs < timeMs) low = middle + 1
-    else high = middle
-  }
-  return low
 }

@@ -1,6 +1,6 @@
 import type { Operator, StreamEmit, TableEmit } from '../topology/operator.ts'
 import type { KeyValueStore } from '../state/key-value-store.ts'
-import type { Serde } from '../serdes/serde.ts'
+import { remotesOf, type Serde } from '../serdes/serde.ts'
 import type { KeyValue } from './map.ts'
 
 /** A row that left a group, one that entered it, or both at once. Crosses the repartition topic as one record. */
@@ -72,6 +72,7 @@ export function tableAggregate<K, V, A>(
 export function rowChangeSerde<V>(value: Serde<V>): Serde<RowChange<V>> {
   return {
     name: `change of ${value.name}`,
+    ...remotesOf(value),
     serialize({ removed, added }) {
       const addedBytes = added === null ? EMPTY : value.serialize(added)
       const removedBytes = removed === null ? EMPTY : value.serialize(removed)

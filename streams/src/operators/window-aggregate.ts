@@ -40,7 +40,7 @@ export function windowAggregate<K, V, A>(options: WindowAggregateOptions<K, V, A
 
     const close = (): void => {
       if (!isFinalOnly) {
-        for (const entry of store.takeDue(time.streamMs - retentionMs)) store.expire(entry)
+        store.expireDue(time.streamMs - retentionMs + sizeMs)
         return
       }
       for (const entry of store.takeDue(time.streamMs - graceMs)) {

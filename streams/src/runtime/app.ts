@@ -1,22 +1,26 @@
 import { createHash } from 'node:crypto'
+import { apis } from '@millrace/protocol'
 import { Cluster } from '../client/cluster.ts'
-import { endTxn } from '../client/transaction-apis.ts'
 import { durationMs, type Duration } from '../duration.ts'
 import { StreamsError } from '../errors.ts'
 import { StoreQuery, type LocalStore, type QueryableApp } from '../interactive/store-query.ts'
 import type { Serde } from '../serdes/serde.ts'
 import type { StateStore } from '../state/store.ts'
-import { fail } from '../topology/error-handler.ts'
+import { lastResort } from '../topology/error-handler.ts'
 import type { TopologyPlan } from '../topology/plan.ts'
 import type { DropReason, TaskContext, TaskTopology } from '../topology/task-topology.ts'
 import { GlobalTables } from './global-tables.ts'
 import type { WorkerAssignment } from './membership.ts'
 import type { RunOptions, StreamsLogger } from './options.ts'
+import { prepareSerdes } from './prepare-serdes.ts'
 import { prepare, type Plan } from './prepare.ts'
+import { Rate } from './rate.ts'
+import { RestoreWatch, type RestoreSummary } from './restore-watch.ts'
 import type { RestoreProgress } from './restorer.ts'
 import { MemoryState, StateDirectory } from './state-directory.ts'
 import type { StreamTask } from './stream-task.ts'
 import { subTopologyOf, taskId, type TaskId } from './task-id.ts'
+import { settingsOf } from './settings.ts'
 import { Worker, type WorkerSettings } from './worker.ts'
 
 /** What `run` needs of a topology. */
@@ -28,6 +32,11 @@ export interface RunnableTopology {
   describe(): string
 }
 
+export interface RunHooks {
+  /** Awaited when all is checked and made, before the group is joined. */
+  readonly prepared?: () => Promise<void>
+}
+
 export interface PartitionLag {
   readonly topic: string
   readonly partition: number
@@ -35,21 +44,48 @@ export interface PartitionLag {
   readonly lag: number | null
 }
 
+/** One task that is at work here. */
+export interface TaskMetrics {
+  readonly taskId: TaskId
+  /** Since the task came here. */
+  readonly recordsProcessed: number
+  readonly recordsPerSecond: number
+  readonly lag: number
+  /** The largest timestamp seen; -1 before the first. */
+  readonly streamTimeMs: number
+}
+
+export interface StoreMetrics {
+  readonly taskId: TaskId
+  readonly store: string
+  /** In memory: all of them where the store is, the cached ones of a store on disk. */
+  readonly entryCount: number
+  /** Null for a store in memory. */
+  readonly diskBytes: number | null
+  /** Changes that wait for the next commit, about. */
+  readonly unflushedBytes: number
+}
+
 export interface Metrics {
   readonly state: AppState
   readonly recordsProcessed: number
   readonly recordsSent: number
   readonly recordsRestored: number
-  /** Records a second since the previous call of `metrics`, or since the start. */
+  /** Over the last ten seconds, like the other rates. */
   readonly recordsPerSecond: number
+  readonly sentPerSecond: number
+  readonly restoredPerSecond: number
   readonly recordsDropped: Readonly<Partial<Record<DropReason, number>>>
   readonly lag: readonly PartitionLag[]
+  /** Of all partitions whose lag is known. */
+  readonly totalLag: number
   readonly tasks: {
     readonly active: readonly TaskId[]
     readonly restoring: readonly TaskId[]
     readonly standby: readonly TaskId[]
   }
-  readonly stores: readonly { readonly taskId: TaskId; readonly store: string; readonly entryCount: number }[]
+  readonly work: readonly TaskMetrics[]
+  readonly stores: readonly StoreMetrics[]
   readonly restore: readonly RestoreProgress[]
   readonly commitCount: number
   readonly rebalanceCount: number
@@ -59,15 +95,9 @@ export interface Metrics {
 
 export type AppState = 'starting' | 'rebalancing' | 'running' | 'closing' | 'closed' | 'failed'
 
-const COMMIT_INTERVAL_MS = 30_000
-const TRANSACTION_INTERVAL_MS = 100
-const TRANSACTION_TIMEOUT_MS = 60_000
-const SESSION_TIMEOUT_MS = 10_000
-const HEARTBEAT_INTERVAL_MS = 1_000
-const REBALANCE_TIMEOUT_MS = 60_000
+const SAMPLE_MS = 1_000
+const RESTORE_EVERY_MS = 100
 const CLOSE_TIMEOUT_MS = 30_000
-/** A cluster may be away for so long before an application gives up. */
-const DELIVERY_TIMEOUT_MS = 5 * 60_000
 
 /**
  * A topology at work in this process. The tasks of the application are spread over all processes that run it; `close`
@@ -86,17 +116,21 @@ export class StreamsApp implements AsyncDisposable {
   #failure: Error | null = null
   #closing: Promise<void> | null = null
   #isClosed = false
-  #measured = { atMs: performance.now(), records: 0 }
+  readonly #rates = {
+    processed: new Rate(performance.now()),
+    sent: new Rate(performance.now()),
+    restored: new Rate(performance.now()),
+  }
+  readonly #taskRates = new Map<StreamTask, Rate>()
+  readonly #sampling: NodeJS.Timeout
+  readonly #waiting = new Set<() => void>()
   readonly #closed: Promise<void>
   #onClosed!: () => void
 
   /** Checks, prepares and starts; resolves when the application is a member of its group. */
-  static async run(topology: RunnableTopology, options: RunOptions): Promise<StreamsApp> {
+  static async run(topology: RunnableTopology, options: RunOptions, hooks: RunHooks = {}): Promise<StreamsApp> {
     const settings = settingsOf(options)
     const workers = options.workers ?? 1
-    if (!Number.isInteger(workers) || workers < 1) {
-      throw new StreamsError('invalid-option', `workers: ${workers} is not a number of workers`)
-    }
     const topologyPlan = topology.plan()
     const logger = options.logger ?? processWarnings
     warnOfGeneratedNames(topology.name, topologyPlan, logger)
@@ -104,19 +138,22 @@ export class StreamsApp implements AsyncDisposable {
     let state: MemoryState | StateDirectory | null = null
     try {
       if (settings.guarantee === 'exactly-once') {
-        for (const id of cluster.brokerIds) await cluster.versionOf(id, endTxn)
+        for (const id of cluster.brokerIds) await cluster.versionOf(id, apis.endTxn)
       }
       const plan = await prepare(cluster, {
         applicationId: topology.name,
         topology: topologyPlan,
         replicationFactor: options.replicationFactor ?? -1,
+        deadLetterTopics: deadLetterTopicsOf(settings),
         allowsOrphans: options.onTopologyChange === 'ignore',
         ...(options.signal === undefined ? {} : { signal: options.signal }),
       })
+      await prepareSerdes(topology, { signal: options.signal })
       await cluster.watch(plan.partitionCounts.keys())
       state = await openState(options, topology.name)
       const globals = new GlobalTables(cluster, { topology, plan, isolation: settings.isolation })
       await globals.fill()
+      await hooks.prepared?.()
       return new StreamsApp({ topology, cluster, plan, state, globals, settings, logger, options, workers })
     } catch (error) {
       state?.close()
@@ -159,11 +196,15 @@ export class StreamsApp implements AsyncDisposable {
       logger: parts.logger,
       storedTasks: () => state.storedTasks(),
       onHosts: (hosts: WorkerAssignment['hosts']) => (this.#hosts = hosts),
+      onTasksChanged: () => this.#tellWaiting(),
       onFailure: (error: Error) => this.#fail(error),
     }
     this.#workers = Array.from({ length: parts.workers }, (_, index) => new Worker(environment, index))
+    this.#sampling = setInterval(() => this.#sample(), SAMPLE_MS)
+    this.#sampling.unref()
     globals.follow((error) => this.#fail(error))
     for (const worker of this.#workers) worker.start()
+    if (options.signal?.aborted === true) void this.close()
     options.signal?.addEventListener('abort', () => void this.close(), { once: true })
   }
 
@@ -202,26 +243,40 @@ export class StreamsApp implements AsyncDisposable {
   metrics(): Metrics {
     const workers = this.#workers
     const tasks = workers.flatMap((worker) => worker.tasks)
-    const recordsProcessed = sum(workers.map((worker) => worker.recordsProcessed))
     const nowMs = performance.now()
-    const seconds = Math.max(0.001, (nowMs - this.#measured.atMs) / 1000)
-    const recordsPerSecond = Math.max(0, recordsProcessed - this.#measured.records) / seconds
-    this.#measured = { atMs: nowMs, records: recordsProcessed }
+    const { processed, sent, restored } = this.#counts()
+    const lag = tasks.flatMap((task) => task.lag())
     return {
       state: this.state,
-      recordsProcessed,
-      recordsPerSecond,
-      recordsSent: sum(workers.map(({ producer }) => producer.recordsSent)),
-      recordsRestored: sum(workers.map(({ restorer }) => restorer.recordsRestored)),
+      recordsProcessed: processed,
+      recordsPerSecond: this.#rates.processed.perSecond(nowMs, processed),
+      recordsSent: sent,
+      sentPerSecond: this.#rates.sent.perSecond(nowMs, sent),
+      recordsRestored: restored,
+      restoredPerSecond: this.#rates.restored.perSecond(nowMs, restored),
       recordsDropped: droppedBy(tasks),
-      lag: tasks.flatMap((task) => task.lag()),
+      lag,
+      totalLag: totalOf(lag),
       tasks: {
         active: tasks.map(({ id }) => id),
         restoring: workers.flatMap(({ restoringTasks }) => restoringTasks),
         standby: workers.flatMap(({ standbyTasks }) => [...standbyTasks.keys()]),
       },
+      work: tasks.map((task) => ({
+        taskId: task.id,
+        recordsProcessed: task.recordsProcessed,
+        recordsPerSecond: this.#taskRates.get(task)?.perSecond(nowMs, task.recordsProcessed) ?? 0,
+        lag: totalOf(task.lag()),
+        streamTimeMs: task.streamTimeMs,
+      })),
       stores: tasks.flatMap(({ id, stores }) =>
-        stores.all.map(({ name, entryCount }) => ({ taskId: id, store: name, entryCount })),
+        stores.all.map(({ name, entryCount, unflushedBytes }) => ({
+          taskId: id,
+          store: name,
+          entryCount,
+          diskBytes: this.#state.diskBytes(id, name),
+          unflushedBytes,
+        })),
       ),
       restore: workers.flatMap(({ restorer }) => restorer.progress()),
       commitCount: sum(workers.map(({ commitCount }) => commitCount)),
@@ -230,9 +285,53 @@ export class StreamsApp implements AsyncDisposable {
     }
   }
 
+  /**
+   * Resolves when every task that this process was given has its state and is at work; fails when the application ends
+   * before that. A later rebalance can bring tasks that are restored again.
+   */
+  async running(): Promise<void> {
+    while (this.state !== 'running') {
+      if (this.#closing !== null || this.#isClosed) {
+        throw this.#failure ?? new StreamsError('closed', `${this.applicationId} was closed before it was at work`)
+      }
+      await new Promise<void>((resolve) => this.#waiting.add(resolve))
+    }
+  }
+
+  /**
+   * How far the state of this process's tasks is, every so often, until all of it is there.
+   *
+   *     for await (const { share, remainingMs } of app.restoring()) console.log(share, remainingMs)
+   */
+  async *restoring(every: Duration = RESTORE_EVERY_MS): AsyncGenerator<RestoreSummary, void, void> {
+    const look = this.watchRestore()
+    for (let isDone = false; !isDone;) {
+      const summary = look()
+      yield summary
+      isDone = summary.isDone
+      if (isDone) return
+      let timer: NodeJS.Timeout | undefined
+      const pause = new Promise<void>((resolve) => (timer = setTimeout(resolve, durationMs(every))))
+      await Promise.race([pause, this.running()])
+      clearTimeout(timer)
+    }
+  }
+
+  /** A function that answers how far the restore is; its answers count from this call. */
+  watchRestore(): () => RestoreSummary {
+    const watch = new RestoreWatch(performance.now())
+    return () =>
+      watch.look(
+        this.#workers.flatMap(({ restorer }) => restorer.progress()),
+        this.state === 'running',
+        performance.now(),
+      )
+  }
+
   /** Commits, hands the tasks over and ends, within the close timeout. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
+    this.#tellWaiting()
     return this.#closing
   }
 
@@ -307,42 +406,48 @@ export class StreamsApp implements AsyncDisposable {
   }
 
   async #end(): Promise<void> {
+    clearInterval(this.#sampling)
     this.#globals.close()
     await this.#cluster.close()
     this.#state.close()
     this.#isClosed = true
+    this.#tellWaiting()
     this.#onClosed()
+  }
+
+  #counts(): { readonly processed: number; readonly sent: number; readonly restored: number } {
+    const workers = this.#workers
+    return {
+      processed: sum(workers.map((worker) => worker.recordsProcessed)),
+      sent: sum(workers.map((worker) => worker.recordsSent)),
+      restored: sum(workers.map(({ restorer }) => restorer.recordsRestored)),
+    }
+  }
+
+  #sample(): void {
+    const nowMs = performance.now()
+    const counts = this.#counts()
+    this.#rates.processed.sample(nowMs, counts.processed)
+    this.#rates.sent.sample(nowMs, counts.sent)
+    this.#rates.restored.sample(nowMs, counts.restored)
+    const tasks = new Set(this.#workers.flatMap((worker) => worker.tasks))
+    for (const task of this.#taskRates.keys()) if (!tasks.has(task)) this.#taskRates.delete(task)
+    for (const task of tasks) {
+      const rate = this.#taskRates.get(task)
+      if (rate === undefined) this.#taskRates.set(task, new Rate(nowMs, task.recordsProcessed))
+      else rate.sample(nowMs, task.recordsProcessed)
+    }
+  }
+
+  #tellWaiting(): void {
+    for (const resolve of this.#waiting) resolve()
+    this.#waiting.clear()
   }
 
   #fail(error: Error): void {
     this.#failure ??= error
     // What goes wrong in the end of an application that has failed is not what is wrong with it.
     this.close().catch(() => {})
-  }
-}
-
-function settingsOf(options: RunOptions): WorkerSettings {
-  const isExactlyOnce = options.guarantee === 'exactly-once'
-  const ms = (duration: Duration | undefined, otherwise: number): number =>
-    duration === undefined ? otherwise : durationMs(duration)
-  return {
-    guarantee: options.guarantee ?? 'at-least-once',
-    transactionTimeoutMs: ms(options.transactionTimeout, TRANSACTION_TIMEOUT_MS),
-    isolation: isExactlyOnce ? 'read-committed' : 'read-uncommitted',
-    commitIntervalMs: ms(options.commitInterval, isExactlyOnce ? TRANSACTION_INTERVAL_MS : COMMIT_INTERVAL_MS),
-    standbyReplicas: options.standbyReplicas ?? 0,
-    offsetReset: options.offsetReset ?? 'earliest',
-    maxTaskIdleMs: options.maxTaskIdle === -1 ? -1 : ms(options.maxTaskIdle, 0),
-    bufferBytes: options.bufferBytes ?? null,
-    endpoint: options.endpoint ?? null,
-    instanceId: options.instanceId ?? null,
-    sessionTimeoutMs: ms(options.sessionTimeout, SESSION_TIMEOUT_MS),
-    heartbeatIntervalMs: ms(options.heartbeatInterval, HEARTBEAT_INTERVAL_MS),
-    rebalanceTimeoutMs: ms(options.rebalanceTimeout, REBALANCE_TIMEOUT_MS),
-    onDeserializationError: options.onDeserializationError ?? fail(),
-    onProcessingError: options.onProcessingError ?? fail(),
-    onProductionError: options.onProductionError ?? fail(),
-    producer: { deliveryTimeoutMs: DELIVERY_TIMEOUT_MS, ...options.producer },
   }
 }
 
@@ -371,6 +476,17 @@ function droppedBy(tasks: readonly StreamTask[]): Partial<Record<DropReason, num
     for (const [reason, count] of recordsDropped) dropped[reason] = (dropped[reason] ?? 0) + count
   }
   return dropped
+}
+
+function totalOf(lags: readonly PartitionLag[]): number {
+  return sum(lags.map(({ lag }) => lag ?? 0))
+}
+
+function deadLetterTopicsOf(settings: WorkerSettings): string[] {
+  const { onDeserializationError, onProcessingError, onProductionError } = settings
+  return [onDeserializationError, onProcessingError, onProductionError].map(lastResort).flatMap((handler) => {
+    return handler.kind === 'dead-letter' ? [handler.topic] : []
+  })
 }
 
 function sum(numbers: readonly number[]): number {

@@ -6,6 +6,7 @@ import { partitionKey } from '../client/topic-partition.ts'
 import { StreamsError } from '../errors.ts'
 import { openStore } from '../state/open-store.ts'
 import type { StateStore, StoreDefinition } from '../state/store.ts'
+import { RetryLater } from '../topology/error-handler.ts'
 import type {
   Headers,
   RecordMetadata,
@@ -49,7 +50,11 @@ export class GlobalTables {
       onOutOfRange: (buffer) => this.#fetcher.seek(buffer.topic, buffer.partition, Math.max(0, buffer.logStartOffset)),
     })
     for (const subTopology of options.plan.subTopologies) {
-      if (subTopology.isGlobal) this.#tables.push(new GlobalTable(options.topology, subTopology, this.#stores))
+      if (subTopology.isGlobal) {
+        this.#tables.push(
+          new GlobalTable(options.topology, subTopology, this.#stores, (delayMs) => this.#later(delayMs)),
+        )
+      }
     }
   }
 
@@ -130,6 +135,11 @@ export class GlobalTables {
     return hasMore
   }
 
+  /** The record at hand waits for something: its table is looked at again then. */
+  #later(delayMs: number): void {
+    setTimeout(() => this.#onData?.(), delayMs)
+  }
+
   #fail(error: Error): void {
     this.#failure ??= error
     this.#onFailure?.(error)
@@ -145,13 +155,20 @@ class GlobalTable implements TaskContext {
   readonly topics: readonly string[]
   readonly buffers: PartitionBuffer[] = []
   streamTimeMs = -1
+  readonly #onRetry: (delayMs: number) => void
   readonly #stores: Map<string, StateStore>
   readonly #topology: TaskTopology
   readonly #sources: ReadonlyMap<string, SourceNode>
   readonly #current = { topic: '', partition: 0, offset: 0 }
   #record: RecordMetadata | null = null
 
-  constructor(topology: GlobalTablesOptions['topology'], subTopology: SubTopology, stores: Map<string, StateStore>) {
+  constructor(
+    topology: GlobalTablesOptions['topology'],
+    subTopology: SubTopology,
+    stores: Map<string, StateStore>,
+    onRetry: (delayMs: number) => void,
+  ) {
+    this.#onRetry = onRetry
     this.applicationId = topology.name
     this.subTopologyId = subTopology.id
     this.topics = subTopology.sourceTopics
@@ -177,7 +194,13 @@ class GlobalTable implements TaskContext {
         this.#current.offset = buffer.offset
         this.#record = this.#current
         if (timestampMs > this.streamTimeMs) this.streamTimeMs = timestampMs
-        source.process(buffer.key, buffer.value, timestampMs, buffer.headers)
+        try {
+          source.process(buffer.key, buffer.value, timestampMs, buffer.headers)
+        } catch (error) {
+          if (!(error instanceof RetryLater)) throw error
+          this.#onRetry(error.delayMs)
+          break
+        }
         buffer.take()
       }
       hasMore ||= count === limit

@@ -21,7 +21,10 @@ export interface RunOptions extends ConnectionOptions {
   readonly stateDir?: string
   /** What keeps the stores in `stateDir`: LMDB unless given. */
   readonly openBacking?: OpenBacking
-  /** How many sets of tasks this process takes on, each with its own consumer and producer. 1 unless given. */
+  /**
+   * How many sets of tasks this process takes on, each with its own consumer and producer. 1 unless given. Of a topology
+   * they share the thread; of a module that exports one each has its own.
+   */
   readonly workers?: number
   /** How often progress is stored. 30 s unless given, 100 ms with exactly-once. */
   readonly commitInterval?: Duration

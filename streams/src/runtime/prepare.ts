@@ -23,6 +23,8 @@ export interface PrepareOptions {
   readonly applicationId: string
   readonly topology: TopologyPlan
   readonly replicationFactor: number
+  /** Those of the application's own handlers. */
+  readonly deadLetterTopics: readonly string[]
   /** Start although internal topics of the application are there that the topology has no use for. */
   readonly allowsOrphans: boolean
   readonly signal?: AbortSignal
@@ -37,9 +39,11 @@ export async function prepare(cluster: Cluster, options: PrepareOptions): Promis
   const { subTopologies } = options.topology
   const internal = internalTopics(subTopologies)
   const external = new Set(
-    subTopologies
-      .flatMap(({ sourceTopics, sinkTopics }) => [...sourceTopics, ...sinkTopics])
-      .filter((topic) => !internal.has(topic)),
+    [
+      ...subTopologies.flatMap(({ sourceTopics, sinkTopics }) => [...sourceTopics, ...sinkTopics]),
+      ...options.topology.deadLetterTopics,
+      ...options.deadLetterTopics,
+    ].filter((topic) => !internal.has(topic)),
   )
   const known = await cluster.retry(() => cluster.describeTopics([...external, ...internal.keys()], signal), { signal })
   const missing = [...external].filter((topic) => !known.has(topic))

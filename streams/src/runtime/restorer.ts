@@ -2,9 +2,11 @@ import type { Cluster } from '../client/cluster.ts'
 import { Fetcher, type Isolation } from '../client/fetcher.ts'
 import { EARLIEST, LATEST, listOffsets } from '../client/offsets.ts'
 import { PartitionBuffer } from '../client/partition-buffer.ts'
+import { RETRY_TIMEOUT_MS } from '../client/retry.ts'
 import { partitionKey, type TopicPartition } from '../client/topic-partition.ts'
 import { StreamsError } from '../errors.ts'
 import type { StateStore } from '../state/store.ts'
+import { RetryLater } from '../topology/error-handler.ts'
 import { partitionOf, type TaskId } from './task-id.ts'
 import { isStorageFailure, type TaskStores } from './task-stores.ts'
 
@@ -159,19 +161,23 @@ export class Restorer {
         count++
       }
     } catch (cause) {
-      if (cause instanceof StreamsError && (cause.topic !== null || isStorageFailure(cause))) throw cause
-      const { topic, partition, position } = buffer
-      throw new StreamsError(
-        'deserialization',
-        `store ${store.name} cannot be restored from ${topic}-${partition} offset ${position}: ${String(cause)}; ` +
-          'if its serde has changed, reset the application',
-        { topic, partition, offset: position, cause },
-      )
+      if (cause instanceof RetryLater) setTimeout(this.#options.onData, cause.delayMs)
+      else this.#throwLocated(cause, store, buffer)
     }
     restoration.restoredSincePersist += count
     this.recordsRestored += count
     restoration.stores.advance(changelogTopic, buffer.position)
     return count === RECORDS_PER_TURN
+  }
+
+  #throwLocated(cause: unknown, store: StateStore, { topic, partition, position }: PartitionBuffer): never {
+    if (cause instanceof StreamsError && (cause.topic !== null || isStorageFailure(cause))) throw cause
+    throw new StreamsError(
+      'deserialization',
+      `store ${store.name} cannot be restored from ${topic}-${partition} offset ${position}: ${String(cause)}; ` +
+        'if its serde has changed, reset the application',
+      { topic, partition, offset: position, cause },
+    )
   }
 
   async #begin(restoration: Restoration): Promise<void> {
@@ -186,6 +192,8 @@ export class Restorer {
         listOffsets(this.#cluster, at(EARLIEST), { isolation }),
         listOffsets(this.#cluster, at(LATEST), { isolation }),
       ])
+      // After the ends: whoever wrote a record before them had registered its schema.
+      for (const remote of stores.remoteSerdes) await remote.prepare([], { timeoutMs: RETRY_TIMEOUT_MS })
       if (this.#restorations.get(stores.taskId) !== restoration) return
       const isStale = topics.some((topic) => {
         const position = stores.position(topic)

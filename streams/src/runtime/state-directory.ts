@@ -1,5 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  statSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { StreamsError } from '../errors.ts'
 import type { StoreBacking } from '../state/backing.ts'
@@ -38,6 +48,10 @@ export class MemoryState implements StateLocation {
     return null
   }
 
+  diskBytes(): null {
+    return null
+  }
+
   wipe(): void {}
 
   note(): void {}
@@ -69,7 +83,7 @@ export class StateDirectory implements StateLocation {
   constructor(stateDir: string, applicationId: string, openBacking: OpenBacking) {
     this.#directory = join(stateDir, applicationId)
     this.#openBacking = openBacking
-    mkdirSync(this.#directory, { recursive: true })
+    this.#make()
     this.#lock()
     this.processId = this.#readProcessId()
     this.#readStored()
@@ -93,6 +107,18 @@ export class StateDirectory implements StateLocation {
     return this.#openBacking(directory)
   }
 
+  /** What the store takes on disk; null for one that is in memory. */
+  diskBytes(id: TaskId, store: string): number | null {
+    let bytes: number | null = null
+    try {
+      const directory = join(this.#directory, id, store)
+      for (const name of readdirSync(directory)) bytes = (bytes ?? 0) + statSync(join(directory, name)).size
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+    return bytes
+  }
+
   wipe(id: TaskId): void {
     this.#stored.delete(id)
     rmSync(join(this.#directory, id), { recursive: true, force: true })
@@ -112,6 +138,19 @@ export class StateDirectory implements StateLocation {
 
   get #lockFile(): string {
     return join(this.#directory, '.lock')
+  }
+
+  #make(): void {
+    try {
+      mkdirSync(this.#directory, { recursive: true })
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException
+      throw new StreamsError(
+        'invalid-option',
+        `stateDir: ${this.#directory} cannot be made (${code}): give a directory that this process may write to`,
+        { cause },
+      )
+    }
   }
 
   #lock(): void {

@@ -6,7 +6,8 @@ import type { Isolation } from '../client/fetcher.ts'
 import type { Producer } from '../client/producer.ts'
 import { StreamsError } from '../errors.ts'
 import type { StateStore, StoreDefinition } from '../state/store.ts'
-import { RetryLater, type ErrorHandler } from '../topology/error-handler.ts'
+import type { AsyncWork } from '../topology/async-work.ts'
+import { isNoFaultOfRecord, retryDelayMs, RetryLater, type ErrorHandler } from '../topology/error-handler.ts'
 import type {
   DropReason,
   Headers,
@@ -35,6 +36,8 @@ export interface StreamTaskOptions {
   readonly instantiate: (context: TaskContext) => TaskTopology
   readonly onDeserializationError: ErrorHandler
   readonly onProcessingError: ErrorHandler
+  /** Called when the task has something to do although no record came: an answer that it has waited for. */
+  readonly onProgress?: () => void
 }
 
 /** A record that is being tried again, counted by the handlers of the whole application. */
@@ -63,6 +66,9 @@ export class StreamTask implements TaskContext {
   readonly #options: StreamTaskOptions
   readonly #producer: Producer
   readonly #topology: TaskTopology
+  /** Null for a topology that is synchronous all through. */
+  readonly #asyncWork: AsyncWork | null
+  #isSettling = false
   /** The source of each buffer. */
   readonly #sources: readonly SourceNode[]
   readonly #current = { topic: '', partition: 0, offset: 0 }
@@ -85,6 +91,8 @@ export class StreamTask implements TaskContext {
     const { stores } = options
     stores.changes = (topic, key, value, timestampMs) => this.logChange(topic, key, value, timestampMs)
     this.#topology = options.instantiate(this)
+    this.#asyncWork = this.#topology.asyncWork
+    this.#topology.onProgress = options.onProgress ?? null
     this.#internalTopics = options.internalTopics
     this.#sources = options.buffers.map(({ topic }) => {
       const source = this.#topology.sources.find(
@@ -118,6 +126,11 @@ export class StreamTask implements TaskContext {
    * Answers how many there were; less than `limit` means that the task has to wait for something.
    */
   process(limit: number): number {
+    const asyncWork = this.#asyncWork
+    if (asyncWork !== null) {
+      this.#advance(asyncWork)
+      if (this.#isSettling || asyncWork.isFull) return 0
+    }
     if (this.retryAtMs > 0) {
       if (performance.now() < this.retryAtMs) return 0
       this.retryAtMs = 0
@@ -142,6 +155,10 @@ export class StreamTask implements TaskContext {
         if (!this.#onError(error, buffer)) break
       }
       buffer.take()
+      if (asyncWork?.isFull === true) {
+        count++
+        break
+      }
     }
     this.#record = null
     if (count > 0) this.#isDirty = true
@@ -161,6 +178,32 @@ export class StreamTask implements TaskContext {
       partition: buffer.partition,
       lag: buffer.lag(isolation),
     }))
+  }
+
+  /**
+   * Comes to rest for a commit: takes no more records until `resume`. True when everything that was taken has come out,
+   * results that had to be waited for as well.
+   */
+  settle(): boolean {
+    const asyncWork = this.#asyncWork
+    if (asyncWork === null) return true
+    this.#isSettling = true
+    this.#advance(asyncWork)
+    return asyncWork.isEmpty
+  }
+
+  get isSettling(): boolean {
+    return this.#isSettling
+  }
+
+  /** The commit is over, or off. */
+  resume(): void {
+    this.#isSettling = false
+  }
+
+  #advance(asyncWork: AsyncWork): void {
+    const { onProcessingError } = this.#options
+    asyncWork.advance(performance.now(), { isDraining: this.#isSettling, otherwise: onProcessingError })
   }
 
   /** First half of a commit: what the stores changed goes to their changelogs. */
@@ -201,8 +244,8 @@ export class StreamTask implements TaskContext {
 
   /** When `process` has something to do again although nothing new has come; Infinity when it has not. */
   get wakeAtMs(): number {
-    if (this.retryAtMs > 0) return this.retryAtMs
-    let wakeAtMs = Infinity
+    let wakeAtMs = this.#asyncWork?.wakeAtMs ?? Infinity
+    if (this.retryAtMs > 0) return Math.min(wakeAtMs, this.retryAtMs)
     for (const idleUntilMs of this.#idleUntilMs) if (idleUntilMs > 0) wakeAtMs = Math.min(wakeAtMs, idleUntilMs)
     return wakeAtMs
   }
@@ -283,8 +326,8 @@ export class StreamTask implements TaskContext {
       this.retryAtMs = performance.now() + error.delayMs
       return false
     }
-    // Not the record's fault: the worker rebuilds the state.
-    if (isStorageFailure(error)) throw error
+    // Not the record's fault: the worker rebuilds the state, or a service that is needed does not answer.
+    if (isStorageFailure(error) || isNoFaultOfRecord(error)) throw error
     const { onDeserializationError, onProcessingError } = this.#options
     const isUnreadable = error instanceof StreamsError && UNREADABLE.has(error.code)
     return this.#follow(isUnreadable ? onDeserializationError : onProcessingError, error, buffer)
@@ -310,8 +353,9 @@ export class StreamTask implements TaskContext {
         attempts.count = isSame ? attempts.count + 1 : 1
         attempts.offset = buffer.offset
         attempts.topic = buffer.topic
-        if (attempts.count > handler.attempts) return this.#follow(handler.then, error, buffer)
-        this.retryAtMs = performance.now() + handler.backoffMs
+        const delayMs = retryDelayMs(handler, attempts.count)
+        if (delayMs === null) return this.#follow(handler.then, error, buffer)
+        this.retryAtMs = performance.now() + delayMs
         return false
       }
     }

@@ -1,4 +1,5 @@
 import { StreamsError } from '../errors.ts'
+import type { RemoteSerde } from '../serdes/serde.ts'
 import type { StoreBacking } from '../state/backing.ts'
 import { openStore } from '../state/open-store.ts'
 import type { StateStore, StoreDefinition } from '../state/store.ts'
@@ -59,6 +60,17 @@ export class TaskStores {
     return store
   }
 
+  /** Serdes that need something from outside before they can read what a changelog holds. */
+  get remoteSerdes(): ReadonlySet<RemoteSerde> {
+    return new Set(
+      this.#definitions.flatMap((definition) => [
+        ...(definition.keySerde.remotes ?? []),
+        ...(definition.valueSerde.remotes ?? []),
+        ...(definition.kind === 'subscription' ? (definition.primaryKeySerde.remotes ?? []) : []),
+      ]),
+    )
+  }
+
   position(changelogTopic: string): number | null {
     return this.#positions.get(changelogTopic) ?? null
   }
@@ -68,6 +80,13 @@ export class TaskStores {
     let sum = 0
     for (const offset of this.#positions.values()) sum += offset
     return sum
+  }
+
+  /** About how much memory the changes take that wait for the next commit. */
+  get unflushedBytes(): number {
+    let bytes = 0
+    for (const store of this.#stores.values()) bytes += store.unflushedBytes
+    return bytes
   }
 
   /** The store has everything before `offset`. A position never goes back. */

@@ -24,7 +24,7 @@ import { partitionKey, type TopicPartition } from '../client/topic-partition.ts'
 import { Transaction } from '../client/transaction.ts'
 import { StreamsError } from '../errors.ts'
 import type { StateStore } from '../state/store.ts'
-import type { ErrorHandler } from '../topology/error-handler.ts'
+import { lastResort, retryDelayMs, type ErrorHandler } from '../topology/error-handler.ts'
 import type { SubTopology, TaskContext, TaskTopology } from '../topology/task-topology.ts'
 import { assignTasks } from './assignor.ts'
 import {
@@ -57,6 +57,8 @@ export interface WorkerEnvironment {
   storedTasks(): Readonly<Record<string, number>>
   /** Where the tasks of all instances are, as of the latest assignment. */
   onHosts(hosts: WorkerAssignment['hosts']): void
+  /** Tasks were assigned, or have got their state: what the application is doing may have changed. */
+  onTasksChanged(): void
   onFailure(error: Error): void
 }
 
@@ -97,6 +99,7 @@ const SLICE_MS = 10
 const RECORDS_PER_TURN = 256
 /** How often time-driven work is looked at while there are no records. */
 const IDLE_MS = 100
+const UNFLUSHED_BYTES_MAX = 8 * 1024 * 1024
 const DELETE_RECORDS_EVERY_MS = 30_000
 const COMMIT_TIMEOUT_MS = 30_000
 /** A disk that fails again and again is nothing that a new start helps against. */
@@ -122,6 +125,8 @@ export class Worker implements GroupHandler {
   #isTransactionLost = false
   readonly #fetcher: Fetcher
   readonly #restorer: Restorer
+  /** Whether tasks have stopped taking records, and a commit waits for what they have under way. */
+  #isSettling = false
   readonly #active = new Map<TaskId, ActiveTask>()
   readonly #standby = new Map<TaskId, TaskStores>()
   readonly #commands: (() => Promise<void>)[] = []
@@ -140,6 +145,7 @@ export class Worker implements GroupHandler {
   #failure: Error | null = null
   #running: Promise<void> | null = null
   #recordsOfClosedTasks = 0
+  #recordsOfClosedProducers = 0
   commitCount = 0
   /** Assignments that were taken on. */
   assignmentCount = 0
@@ -204,6 +210,10 @@ export class Worker implements GroupHandler {
     return records
   }
 
+  get recordsSent(): number {
+    return this.#recordsOfClosedProducers + this.#producer.recordsSent
+  }
+
   get tasks(): readonly StreamTask[] {
     return [...this.#active.values()].flatMap(({ task }) => (task === null ? [] : [task]))
   }
@@ -258,7 +268,12 @@ export class Worker implements GroupHandler {
 
   /** Commits now, between two turns of the loop. */
   commitNow(): Promise<void> {
-    return this.#post(async () => void (await this.#commit()))
+    return this.#post(async () => {
+      // Whoever asks for it waits for it, also for what is held up.
+      if (this.#producer.isHeldUp) await this.#producer.flush()
+      if (await this.#settled()) await this.#commit()
+      else this.#isSettling = true
+    })
   }
 
   subscription(): Subscription {
@@ -336,11 +351,12 @@ export class Worker implements GroupHandler {
           await this.#startOver()
         }
         const isBusy = this.#work()
-        if (performance.now() - this.#committedAtMs >= this.#settings.commitIntervalMs) await this.#commit()
+        if (this.#isCommitDue()) await this.#commitSettled(true)
+        else if (this.#isSettling && !this.#producer.isHeldUp) await this.#commitSettled(false)
         if (this.#producer.isFull) await this.#producer.drained()
         await (isBusy ? immediate() : this.#idle())
       }
-      if (this.#state === 'closing') await this.#commit()
+      if (this.#state === 'closing' && (await this.#settled())) await this.#commit()
       this.#drop()
       if (this.#isTransactionLost) await this.#abort()
     } catch (error) {
@@ -350,6 +366,52 @@ export class Worker implements GroupHandler {
       this.#state = 'closed'
       this.#environment.onFailure(error as Error)
     }
+  }
+
+  /**
+   * Commits the tasks that have come to rest. Calls that are under way hold up the commit of their task alone; in a
+   * transaction, which holds the results of all, that of all.
+   */
+  async #commitSettled(isDue: boolean): Promise<void> {
+    const isOneForAll = this.#transaction !== null
+    const asked = [...this.#active.values()].filter(({ task }) => isDue || isOneForAll || task?.isSettling === true)
+    const settled = asked.filter((one) => this.#settle(one))
+    this.#isSettling = settled.length < asked.length
+    if (this.#isSettling && (isOneForAll || settled.length === 0)) return
+    await this.#commit(settled, false)
+  }
+
+  /** Waits until no call of these tasks is under way; false when that takes too long, or the worker is closed. */
+  async #settled(only?: readonly ActiveTask[]): Promise<boolean> {
+    const untilMs = performance.now() + this.#settings.rebalanceTimeoutMs / 2
+    for (;;) {
+      const tasks = this.#transaction === null && only !== undefined ? only : [...this.#active.values()]
+      if (tasks.filter((one) => !this.#settle(one)).length === 0) return true
+      if (this.#state === 'closed' || (this.#state === 'running' && performance.now() >= untilMs)) return false
+      // The others go on meanwhile.
+      const isBusy = !this.#producer.isFull && this.#work()
+      await (isBusy ? immediate() : this.#sleep(IDLE_MS))
+    }
+  }
+
+  /** Whether nothing of the task is under way; a task whose state is lost meanwhile has nothing to commit. */
+  #settle(one: ActiveTask): boolean {
+    let isSettled = true
+    this.#guarded(one, (task) => {
+      isSettled = task.settle()
+      return 0
+    })
+    return isSettled || this.#active.get(one.id) !== one
+  }
+
+  /** After the interval, or before the changes that wait for the commit take too much memory. */
+  #isCommitDue(): boolean {
+    // A batch that is tried again later would hold up the commit, and the commit all tasks.
+    if (this.#producer.isHeldUp) return false
+    if (performance.now() - this.#committedAtMs >= this.#settings.commitIntervalMs) return true
+    let unflushedBytes = 0
+    for (const { stores } of this.#active.values()) unflushedBytes += stores.unflushedBytes
+    return unflushedBytes >= UNFLUSHED_BYTES_MAX
   }
 
   /** Lets every task work for a slice; true when there is more to do at once. */
@@ -422,10 +484,14 @@ export class Worker implements GroupHandler {
       await immediate()
       return
     }
+    await this.#sleep(this.#idleMs())
+  }
+
+  async #sleep(ms: number): Promise<void> {
     let timer: NodeJS.Timeout | null = null
     await new Promise<void>((resolve) => {
       this.#wake = resolve
-      timer = setTimeout(resolve, this.#idleMs())
+      timer = setTimeout(resolve, ms)
     })
     if (timer !== null) clearTimeout(timer)
     this.#wake = null
@@ -434,7 +500,9 @@ export class Worker implements GroupHandler {
 
   #idleMs(): number {
     const nowMs = performance.now()
-    let wakeAtMs = Math.min(nowMs + IDLE_MS, Math.max(nowMs, this.#committedAtMs + this.#settings.commitIntervalMs))
+    const commitAtMs =
+      this.#isSettling || this.#producer.isHeldUp ? Infinity : this.#committedAtMs + this.#settings.commitIntervalMs
+    let wakeAtMs = Math.min(nowMs + IDLE_MS, Math.max(nowMs, commitAtMs))
     for (const { task } of this.#active.values()) if (task !== null) wakeAtMs = Math.min(wakeAtMs, task.wakeAtMs)
     return Math.max(1, Math.ceil(wakeAtMs - nowMs))
   }
@@ -493,7 +561,7 @@ export class Worker implements GroupHandler {
     const added = assignment.active.filter((id) => !this.#active.has(id))
     // Asked before anything changes: if it fails, nothing has happened, and the group is joined again.
     const positions = await this.#positionsOf(added)
-    if (revoked.length > 0 && !(await this.#commit(revoked))) return true
+    if (revoked.length > 0 && !(await this.#handOver(revoked))) return true
     for (const one of revoked) this.#giveUp(one)
 
     for (const [id, stores] of this.#standby) {
@@ -509,8 +577,19 @@ export class Worker implements GroupHandler {
       this.#beginStandby(id, await this.#openStores(id))
     }
     this.assignmentCount++
+    this.#environment.onTasksChanged()
     this.#info(`works on ${list(assignment.active)}, stands by for ${list(assignment.standby)}`)
     return revoked.length > 0
+  }
+
+  /** Commits tasks that go to others; false when nothing is left of any task here. */
+  async #handOver(revoked: readonly ActiveTask[]): Promise<boolean> {
+    if (await this.#settled(revoked)) return this.#commit(revoked)
+    this.#warn('calls are under way for longer than a rebalance can wait: uncommitted work of tasks is done again')
+    if (this.#transaction === null) return true
+    this.#drop()
+    this.#member.fenced()
+    return false
   }
 
   async #begin(id: TaskId, positions: ReadonlyMap<string, PartitionOffset>): Promise<void> {
@@ -556,7 +635,9 @@ export class Worker implements GroupHandler {
         instantiate: (context) => instantiate(one.subTopology.id, context),
         onDeserializationError: settings.onDeserializationError,
         onProcessingError: settings.onProcessingError,
+        onProgress: () => this.#wakeUp(),
       })
+      this.#environment.onTasksChanged()
     }
   }
 
@@ -595,6 +676,7 @@ export class Worker implements GroupHandler {
 
   async #startNewTransaction(): Promise<void> {
     await this.#abort()
+    this.#recordsOfClosedProducers += this.#producer.recordsSent
     this.#producer = this.#newProducer()
     await this.#transaction!.identity()
   }
@@ -624,33 +706,43 @@ export class Worker implements GroupHandler {
    * acknowledged, then the offsets are committed, then the stores are persisted. False: the group has gone on without
    * this worker, and its tasks are dropped.
    */
-  async #commit(only?: readonly ActiveTask[]): Promise<boolean> {
+  async #commit(only?: readonly ActiveTask[], isLast = only !== undefined): Promise<boolean> {
     this.#committedAtMs = performance.now()
+    try {
+      return await this.#commitTasks(only, isLast)
+    } finally {
+      const asked = this.#transaction === null && only !== undefined ? only : this.#active.values()
+      for (const { task } of asked) task?.resume()
+    }
+  }
+
+  async #commitTasks(only: readonly ActiveTask[] | undefined, isLast: boolean): Promise<boolean> {
     // A transaction holds the results of all tasks, so all are committed with it.
     const chosen = this.#transaction === null ? only : undefined
     const tasks = (chosen ?? [...this.#active.values()]).flatMap(({ task }) => (task?.isDirty === true ? [task] : []))
     for (const [id, stores] of this.#standby) this.#persist(id, () => stores.persist())
     if (tasks.length === 0) return true
+    const { generationId } = this.#member.identity
     let flushed: StreamTask[] = []
     let offsets: PartitionOffset[][] = []
     try {
       // Without a transaction, results are safe before the changelog says that they were emitted: who dies in between
       // emits them again instead of never.
-      if (this.#transaction === null) await this.#producer.flush()
+      if (this.#transaction === null && !(await this.#flush(isLast))) return true
       flushed = tasks.filter((task) => this.#persist(task.id, () => task.flush()))
       offsets = flushed.map((task) => [...task.offsets()])
-      await this.#producer.flush()
+      if (!(await this.#flush(isLast))) return true
       await this.#commitOffsets(offsets.flat())
     } catch (error) {
       if (this.#hasLostTransaction(error)) {
         await this.#startOver()
         return true
       }
-      if (!(error instanceof KafkaError) || !OUT_OF_GROUP.has(error.errorCode)) {
-        // A rebalance is being agreed on, or the coordinator is away: the next commit covers this one.
-        if (only === undefined && (isRebalance(error) || isRetriable(error))) return true
-        if (!isRebalance(error)) throw error
-      }
+      // A rebalance is being agreed on, or the coordinator is away: the next commit covers this one.
+      if (!isLast && (isRebalance(error) || isRetriable(error))) return true
+      const isOut = error instanceof KafkaError && OUT_OF_GROUP.has(error.errorCode)
+      if (!isLast && isOut && this.#member.hasMovedOn(generationId)) return true
+      if (!isOut && !isRebalance(error)) throw error
       this.#warn('the group has gone on without this worker: its tasks are given up, uncommitted work is done again')
       this.#drop()
       this.#member.fenced()
@@ -659,6 +751,13 @@ export class Worker implements GroupHandler {
     this.commitCount++
     for (const [index, task] of flushed.entries()) this.#persist(task.id, () => task.committed(offsets[index]!))
     this.#deleteProcessed(offsets.flat())
+    return true
+  }
+
+  /** False when a batch is tried again later: unless it is the last chance, the tasks do not wait for that. */
+  async #flush(isLast: boolean): Promise<boolean> {
+    if (!isLast && this.#state === 'running') return this.#producer.tryFlush()
+    await this.#producer.flush()
     return true
   }
 
@@ -753,9 +852,10 @@ export class Worker implements GroupHandler {
   }
 
   async #onProductionFailure(failure: ProductionFailure): Promise<FailureResponse> {
-    let handler = this.#settings.onProductionError
-    // The producer has tried as often as it makes sense.
-    while (handler.kind === 'retry') handler = handler.then
+    const { onProductionError } = this.#settings
+    const retryAfterMs = retryDelayMs(onProductionError, failure.failures)
+    if (retryAfterMs !== null) return Promise.resolve({ retryAfterMs })
+    const handler = lastResort(onProductionError)
     if (handler.kind === 'fail') return Promise.resolve('fail')
     if (handler.kind === 'dead-letter' && handler.topic !== failure.topic) {
       const { topic, partition, error } = failure

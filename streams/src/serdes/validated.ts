@@ -1,6 +1,6 @@
 import { StreamsError } from '../errors.ts'
 import { json } from './primitives.ts'
-import type { Serde } from './serde.ts'
+import { remotesOf, type Serde } from './serde.ts'
 
 /** The part of the Standard Schema interface (zod, valibot, arktype and others implement it) that a serde needs. */
 export interface StandardSchema<Output> {
@@ -26,6 +26,7 @@ export function validated<Output>(
 ): Serde<Output> {
   return {
     name: `${through.name} validated by ${schema['~standard'].vendor}`,
+    ...remotesOf(through),
     serialize: (value) => through.serialize(value),
     deserialize(bytes) {
       const result = schema['~standard'].validate(through.deserialize(bytes))

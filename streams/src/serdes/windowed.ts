@@ -1,10 +1,11 @@
 import type { Windowed } from '../windowed.ts'
-import type { Serde } from './serde.ts'
+import { remotesOf, type Serde } from './serde.ts'
 
 /** Key bytes, then start and end as 64-bit integers: sorts by key and start, and keeps windows of any length. */
 export function windowed<K>(key: Serde<K>): Serde<Windowed<K>> {
   return {
     name: `windowed ${key.name}`,
+    ...remotesOf(key),
     serialize(value) {
       const keyBytes = key.serialize(value.key)
       const bytes = Buffer.allocUnsafe(keyBytes.length + 16)

@@ -15,7 +15,6 @@ interface OwnEntry<K, V> extends KeyValueEntry<K, V> {
   value: V | null
   timestampMs: number
   isDirty: boolean
-  keyBytes: Buffer | null
 }
 
 /** What user code sees of a key-value store in `process` and in interactive queries. */
@@ -35,7 +34,7 @@ export interface WritableKeyValueStore<K, V> extends ReadableKeyValueStore<K, V>
  *
  * Values are kept decoded in a Map and serialized once per commit, however often they changed. With a backing the Map
  * is a write-behind cache: misses read the disk, a commit writes what is dirty and then forgets clean entries beyond
- * `cacheLimit`, oldest first. No call allocates for a key that is cached.
+ * what the cache may hold, oldest first. No call allocates for a key that is cached.
  */
 export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K, V> {
   readonly name: string
@@ -44,7 +43,8 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
   readonly #entries = new Map<MapKey, OwnEntry<K, V>>()
   readonly #log: ChangeLogger | null
   readonly #backing: StoreBacking | null
-  readonly #cacheLimit: number
+  readonly #cacheLimit: number | null
+  readonly #size = new AverageSize()
   #dirty: OwnEntry<K, V>[] = []
 
   constructor(definition: KeyValueDefinition, options: StoreOptions) {
@@ -53,7 +53,7 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
     this.changelogTopic = options.changelogTopic
     this.#log = options.log
     this.#backing = options.backing
-    this.#cacheLimit = options.cacheLimit ?? DEFAULT_CACHE_LIMIT
+    this.#cacheLimit = options.cacheLimit ?? null
   }
 
   get restoredOffset(): number | null {
@@ -78,7 +78,7 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
     let entry = this.#entries.get(id)
     if (entry === undefined) {
       if (value === null && this.#lookup(id, key) === null) return
-      entry = { key, mapKey: id, value, timestampMs, isDirty: false, keyBytes: null }
+      entry = { key, mapKey: id, value, timestampMs, isDirty: false }
       this.#entries.set(id, entry)
     }
     this.#change(entry, value, timestampMs)
@@ -100,26 +100,26 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
   *entries(from: K | null = null, to: K | null = null): Generator<KeyValueEntry<K, V>> {
     const fromBytes = from === null ? null : this.#serializeKey(from)
     const toBytes = to === null ? null : this.#serializeKey(to)
-    const cached = [...this.#entries.values()].filter((entry) => {
-      const bytes = this.#keyBytes(entry)
-      return (
-        (fromBytes === null || Buffer.compare(bytes, fromBytes) >= 0) &&
-        (toBytes === null || Buffer.compare(bytes, toBytes) <= 0)
+    const cached = [...this.#entries.values()]
+      .map((entry) => ({ entry, bytes: this.#serializeKey(entry.key) }))
+      .filter(
+        ({ bytes }) =>
+          (fromBytes === null || Buffer.compare(bytes, fromBytes) >= 0) &&
+          (toBytes === null || Buffer.compare(bytes, toBytes) <= 0),
       )
-    })
-    cached.sort((left, right) => Buffer.compare(left.keyBytes!, right.keyBytes!))
+      .toSorted((left, right) => Buffer.compare(left.bytes, right.bytes))
     let next = 0
     if (this.#backing !== null) {
       const end = toBytes === null ? null : Buffer.concat([toBytes, Buffer.of(0)])
       for (const row of this.#backing.range(fromBytes, end)) {
-        while (next < cached.length && Buffer.compare(cached[next]!.keyBytes!, row.key) < 0)
-          yield* live(cached[next++]!)
+        while (next < cached.length && Buffer.compare(cached[next]!.bytes, row.key) < 0)
+          yield* live(cached[next++]!.entry)
         // What is cached is newer than the row, also where it says that the key is gone.
-        if (next < cached.length && cached[next]!.keyBytes!.equals(row.key)) continue
+        if (next < cached.length && cached[next]!.bytes.equals(row.key)) continue
         yield this.#decode(this.definition.keySerde.deserialize(row.key) as K, row.value)
       }
     }
-    while (next < cached.length) yield* live(cached[next++]!)
+    while (next < cached.length) yield* live(cached[next++]!.entry)
   }
 
   restore(key: Buffer, value: Buffer | null, timestampMs: number): void {
@@ -134,9 +134,12 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
     if (value === null) this.#entries.delete(id)
     else {
       const restored = valueSerde.deserialize(value) as V
-      const keyBytes = Buffer.from(key)
-      this.#entries.set(id, { key: decoded, mapKey: id, value: restored, timestampMs, isDirty: false, keyBytes })
+      this.#entries.set(id, { key: decoded, mapKey: id, value: restored, timestampMs, isDirty: false })
     }
+  }
+
+  get unflushedBytes(): number {
+    return this.#dirty.length * (ENTRY_BYTES + this.#size.average)
   }
 
   flush(): void {
@@ -145,8 +148,9 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
     this.#dirty = []
     for (const entry of dirty) {
       entry.isDirty = false
-      const keyBytes = this.#keyBytes(entry)
+      const keyBytes = this.#serializeKey(entry.key)
       const valueBytes = entry.value === null ? null : this.definition.valueSerde.serialize(entry.value)
+      this.#size.add(keyBytes.length + (valueBytes?.length ?? 0))
       this.#log?.(keyBytes, valueBytes, entry.timestampMs)
       if (this.#backing === null) {
         if (entry.value === null) this.#entries.delete(entry.mapKey)
@@ -158,11 +162,12 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
   persist(changelogOffset: number | null): void {
     if (this.#backing === null) return
     this.#backing.commit(changelogOffset)
-    if (this.#entries.size <= this.#cacheLimit) return
+    const limit = this.#cacheLimit ?? this.#size.entriesIn(CACHE_BYTES, ENTRY_BYTES)
+    if (this.#entries.size <= limit) return
     for (const entry of this.#entries.values()) {
       if (entry.isDirty) continue
       this.#entries.delete(entry.mapKey)
-      if (this.#entries.size <= this.#cacheLimit) break
+      if (this.#entries.size <= limit) break
     }
   }
 
@@ -178,7 +183,7 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
     const row = this.#backing.get(keyBytes)
     if (row === null) return null
     const { value, timestampMs } = this.#decode(key, row)
-    const entry = { key, mapKey: id, value, timestampMs, isDirty: false, keyBytes }
+    const entry = { key, mapKey: id, value, timestampMs, isDirty: false }
     this.#entries.set(id, entry)
     return entry
   }
@@ -195,10 +200,6 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
     return { key, value: this.definition.valueSerde.deserialize(row.subarray(8)) as V, timestampMs: readTime(row, 0) }
   }
 
-  #keyBytes(entry: OwnEntry<K, V>): Buffer {
-    return (entry.keyBytes ??= this.#serializeKey(entry.key))
-  }
-
   #serializeKey(key: K): Buffer {
     return asBuffer(this.definition.keySerde.serialize(key))
   }
@@ -208,11 +209,33 @@ export interface StoreOptions {
   readonly changelogTopic: string | null
   readonly log: ChangeLogger | null
   readonly backing: StoreBacking | null
-  /** Clean entries that may stay in memory after a commit of a store on disk. */
+  /** Clean entries that may stay in memory after a commit of a store on disk; unless given, as many as fit 64 MiB. */
   readonly cacheLimit?: number
 }
 
-export const DEFAULT_CACHE_LIMIT = 100_000
+/** Of keys and values as bytes, over all that were written. Entries are kept decoded, where their size is not known. */
+export class AverageSize {
+  #bytes = 0
+  #count = 0
+
+  add(bytes: number): void {
+    this.#bytes += bytes
+    this.#count++
+  }
+
+  get average(): number {
+    return this.#count === 0 ? ASSUMED_BYTES : this.#bytes / this.#count
+  }
+
+  entriesIn(bytes: number, overheadBytes: number): number {
+    return Math.floor(bytes / (overheadBytes + this.average))
+  }
+}
+
+const ASSUMED_BYTES = 100
+export const CACHE_BYTES = 64 * 1024 * 1024
+/** What an entry takes in memory beside the bytes of its key and value: strings, numbers, its share of the map. */
+const ENTRY_BYTES = 200
 
 /** A row on disk: the timestamp, then the value. */
 function stored(value: Uint8Array, timestampMs: number): Buffer {

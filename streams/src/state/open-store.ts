@@ -1,3 +1,4 @@
+import { JoinWindowStore } from './join-window-store.ts'
 import { KeyValueStore, type StoreOptions } from './key-value-store.ts'
 import { TimedStore } from './timed-store.ts'
 import type { StateStore, StoreDefinition } from './store.ts'
@@ -17,7 +18,7 @@ export function openStore(definition: StoreDefinition, options: StoreOptions): S
     case 'window':
       return new TimedStore(definition, windowLayout(definition.windowSizeMs), options)
     case 'join-window':
-      return new TimedStore(definition, windowLayout(0), options)
+      return new JoinWindowStore(definition, options)
     case 'session':
       return new TimedStore(definition, sessionLayout, options)
     case 'time-ordered':

@@ -11,6 +11,8 @@ export interface StateStore {
   restore(key: Buffer, value: Buffer | null, timestampMs: number): void
   /** The changelog offset up to which the persisted state is complete; null for a new store or one kept in memory. */
   readonly restoredOffset: number | null
+  /** About how much memory the changes take that no flush has handed on. */
+  readonly unflushedBytes: number
   /** Hands dirty entries to the changelog; a store on disk stages them for `persist`. */
   flush(): void
   /** Makes what was flushed durable together with the changelog offset; a no-op for stores in memory. */

@@ -10,9 +10,15 @@ import type { StoreBacking } from './backing.ts'
 import { escapeKey, unescapeKey } from './escaped-key.ts'
 import { KeyValueStore } from './key-value-store.ts'
 import { openLmdb } from './lmdb/open-lmdb.ts'
-import type { KeyValueDefinition, SubscriptionDefinition, VersionedDefinition, WindowDefinition } from './store.ts'
+import type {
+  KeyValueDefinition,
+  SessionDefinition,
+  SubscriptionDefinition,
+  VersionedDefinition,
+  WindowDefinition,
+} from './store.ts'
 import { SubscriptionStore } from './subscription-store.ts'
-import { timeOrderedLayout, windowLayout } from './timed-layouts.ts'
+import { sessionLayout, timeOrderedLayout, windowLayout } from './timed-layouts.ts'
 import { TimedStore } from './timed-store.ts'
 import { VersionedStore } from './versioned-store.ts'
 
@@ -187,6 +193,82 @@ describe.each([
     store.expire(kept)
     store.flush()
     expect(to.changes).toHaveLength(1)
+    expect(store.all()).toEqual([])
+    store.close()
+  })
+
+  it('writes what replaces an entry before its end, so that no part of a flush leaves a session out', () => {
+    const to = surroundings(isOnDisk)
+    const definition: SessionDefinition = { kind: 'session', name: 's', retentionMs: 100, ...serdes }
+    const store = new TimedStore<string, string>(definition, sessionLayout, to.options)
+    const commit = (): void => {
+      store.flush()
+      store.persist(to.changes.length)
+    }
+    const replaced = [store.insert('a', 0, 0, 'first', 0), store.insert('a', 10, 10, 'second', 10)]
+    const other = store.insert('b', 5, 7, 'other', 7)
+    commit()
+    for (const entry of replaced) store.remove(store.group('a')!.entries.find((one) => one.startMs === entry.startMs)!)
+    store.insert('a', 0, 10, 'both', 10)
+    // A session that takes in a record between its first and its last is replaced by one of the same times.
+    store.remove(store.group('b')?.entries[0] ?? other)
+    store.insert('b', 5, 7, 'grown', 7)
+    const before = to.changes.length
+    commit()
+    const sessions = (from: TimedStore<string, string>): string[] =>
+      from.all().map(({ group, startMs, endMs, value }) => `${group.key}[${startMs},${endMs}]=${value}`)
+    expect(sessions(store)).toEqual(['a[0,10]=both', 'b[5,7]=grown'])
+    for (let cut = before; cut <= to.changes.length; cut++) {
+      const restored = new TimedStore<string, string>(definition, sessionLayout, surroundings(isOnDisk).options)
+      for (const { key, value, timestampMs } of to.changes.slice(0, cut)) restored.restore(key, value, timestampMs)
+      restored.persist(cut)
+      const found = restored.all()
+      for (const [key, timeMs] of [
+        ['a', 0],
+        ['a', 10],
+        ['b', 5],
+        ['b', 7],
+      ] as const) {
+        const holders = found.filter(({ group, startMs, endMs }) => {
+          return group.key === key && startMs <= timeMs && endMs >= timeMs
+        })
+        expect(holders, `${key}@${timeMs} after ${cut - before} changes`).not.toEqual([])
+      }
+      restored.close()
+    }
+    const complete = new TimedStore<string, string>(definition, sessionLayout, surroundings(isOnDisk).options)
+    for (const { key, value, timestampMs } of to.changes) complete.restore(key, value, timestampMs)
+    complete.persist(to.changes.length)
+    expect(sessions(complete)).toEqual(sessions(store))
+    complete.close()
+    store.close()
+  })
+
+  it('forgets what the disk has, and finds it again by key and when it is due', () => {
+    const to = surroundings(isOnDisk)
+    const store = new TimedStore<string, string>(window, windowLayout(10), to.options)
+    for (let n = 0; n < 600; n++) {
+      store.insert(`key ${n}`, n, n + 10, String(n), n)
+      if (n % 50 === 0) {
+        store.flush()
+        store.persist(n)
+      }
+    }
+    store.flush()
+    store.persist(600)
+    expect(isOnDisk ? store.entryCount : 0).toBeLessThanOrEqual(2)
+    expect(store.group('key 7')!.entries.map(({ value }) => value)).toEqual(['7'])
+    for (let limitMs = 0; limitMs < 700; limitMs += 3) {
+      for (const entry of store.takeDue(limitMs)) {
+        expect(entry.endMs).toBeGreaterThan(limitMs - 3)
+        expect(entry.endMs).toBeLessThanOrEqual(limitMs)
+        store.expire(entry)
+      }
+      if (limitMs % 30 === 0) {
+        store.flush()
+        store.persist(600)
+      }
+    }
     expect(store.all()).toEqual([])
     store.close()
   })

@@ -91,6 +91,10 @@ export class SubscriptionStore<FK, K> implements StateStore {
     this.#isIndexed = false
   }
 
+  get unflushedBytes(): number {
+    return this.#rows.unflushedBytes
+  }
+
   flush(): void {
     this.#rows.flush()
   }

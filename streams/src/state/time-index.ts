@@ -1,7 +1,9 @@
 /** What a TimeIndex orders: `timeMs` never changes while the entry is live, and a dead entry is skipped. */
 export interface Timed {
   readonly timeMs: number
-  isLive: boolean
+  readonly isLive: boolean
+  /** The next entry of the same time; belongs to the index. */
+  nextDue: Timed | null
 }
 
 /**
@@ -9,7 +11,8 @@ export interface Timed {
  * for a new one; entries die in place and are skipped when their time comes, so removing is free.
  */
 export class TimeIndex<E extends Timed> {
-  readonly #buckets = new Map<number, E[]>()
+  /** The last entry added for each time, which leads to the others of it. */
+  readonly #buckets = new Map<number, E>()
   /** A binary heap of the distinct times in #buckets. */
   readonly #times: number[] = []
 
@@ -19,20 +22,37 @@ export class TimeIndex<E extends Timed> {
   }
 
   add(entry: E): void {
-    const bucket = this.#buckets.get(entry.timeMs)
-    if (bucket !== undefined) bucket.push(entry)
-    else {
-      this.#buckets.set(entry.timeMs, [entry])
-      this.#push(entry.timeMs)
+    const { timeMs } = entry
+    const latest = this.#buckets.get(timeMs)
+    entry.nextDue = latest ?? null
+    this.#buckets.set(timeMs, entry)
+    if (latest === undefined) this.#push(timeMs)
+  }
+
+  /** Lets go of the entries that are no longer live, without waiting for their time. */
+  sweep(): void {
+    for (const [timeMs, latest] of this.#buckets) {
+      let kept: E | null = null
+      for (const entry of chain(latest)) {
+        if (!entry.isLive) continue
+        entry.nextDue = kept
+        kept = entry
+      }
+      if (kept !== null) this.#buckets.set(timeMs, kept)
+      else this.#buckets.delete(timeMs)
     }
+    this.#times.length = 0
+    for (const timeMs of this.#buckets.keys()) this.#push(timeMs)
   }
 
   /** Takes out the entries of the earliest time; dead ones are left out, so the result may be empty. */
   takeEarliest(): E[] {
     const timeMs = this.#pop()
-    const bucket = this.#buckets.get(timeMs)!
+    const latest = this.#buckets.get(timeMs)!
     this.#buckets.delete(timeMs)
-    return bucket.filter((entry) => entry.isLive)
+    const live: E[] = []
+    for (const entry of chain(latest)) if (entry.isLive) live.push(entry)
+    return live
   }
 
   #push(timeMs: number): void {
@@ -64,5 +84,15 @@ export class TimeIndex<E extends Timed> {
     }
     heap[at] = last
     return top
+  }
+}
+
+/** The entries of one bucket, each cut off from the next before it is given out. */
+function* chain<E extends Timed>(latest: E): Generator<E> {
+  for (let entry: E | null = latest; entry !== null;) {
+    const next = entry.nextDue as E | null
+    entry.nextDue = null
+    yield entry
+    entry = next
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { StoreBacking } from './backing.ts'
 import { escapeKey, unescapeKey } from './escaped-key.ts'
-import { DEFAULT_CACHE_LIMIT, type StoreOptions } from './key-value-store.ts'
+import { AverageSize, CACHE_BYTES, type StoreOptions } from './key-value-store.ts'
 import { asBuffer, mapKey, type MapKey } from './map-key.ts'
 import type { TimedLayout } from './timed-layout.ts'
 import type { ChangeLogger, StateStore, StoreDefinition } from './store.ts'
@@ -27,25 +27,117 @@ export interface TimedEntry<K, V> extends Timed {
 
 interface OwnGroup<K, V> extends TimedGroup<K, V> {
   readonly mapKey: MapKey
-  readonly entries: OwnEntry<K, V>[]
-  keyBytes: Buffer | null
+  readonly origin: Origin
+  /** Replaced when it grows, so that the many groups of one entry or two have no room for more. */
+  entries: OwnEntry<K, V>[]
   /** Changes that no flush has seen yet, of entries that ended as well. */
   dirtyCount: number
 }
 
-interface OwnEntry<K, V> extends TimedEntry<K, V> {
+/**
+ * What the times of a store's entries are relative to. As differences they are small integers, which V8 keeps in the
+ * entry itself; a full timestamp is a number object of its own, and there are four for each entry.
+ */
+interface Origin {
+  ms: number
+}
+
+const LIVE = 1
+const DIRTY = 2
+/** The changelog or the disk may know the entry: only then does its end have to be written. */
+const KNOWN = 4
+/** Ended by time, which a reader of the changelog finds out by itself. */
+const EXPIRED = 8
+
+class OwnEntry<K, V> implements TimedEntry<K, V>, Timed {
   readonly group: OwnGroup<K, V>
+  readonly sequence: number
   value: V
-  timestampMs: number
-  timeMs: number
-  isLive: boolean
-  isDirty: boolean
-  /** Whether the changelog or the disk may know it: only then does its end have to be written. */
-  isKnown: boolean
+  nextDue: OwnEntry<K, V> | null = null
+  #flags = LIVE
+  readonly #start: number
+  readonly #end: number
+  #timestamp: number
+  #time: number
+  #rowTime = 0
+
+  constructor(
+    group: OwnGroup<K, V>,
+    startMs: number,
+    endMs: number,
+    sequence: number,
+    value: V,
+    timestampMs: number,
+    timeMs: number,
+  ) {
+    const { ms } = group.origin
+    this.group = group
+    this.sequence = sequence
+    this.value = value
+    this.#start = startMs - ms
+    this.#end = endMs - ms
+    this.#timestamp = timestampMs - ms
+    this.#time = timeMs - ms
+  }
+
+  get startMs(): number {
+    return this.#start + this.group.origin.ms
+  }
+
+  get endMs(): number {
+    return this.#end + this.group.origin.ms
+  }
+
+  get timestampMs(): number {
+    return this.#timestamp + this.group.origin.ms
+  }
+
+  set timestampMs(timestampMs: number) {
+    this.#timestamp = timestampMs - this.group.origin.ms
+  }
+
+  get timeMs(): number {
+    return this.#time + this.group.origin.ms
+  }
+
+  set timeMs(timeMs: number) {
+    this.#time = timeMs - this.group.origin.ms
+  }
+
   /** The time under which the row on disk is indexed. */
-  rowTimeMs: number
-  /** Ended by time, which a reader of the changelog finds out by itself. */
-  isExpired: boolean
+  get rowTimeMs(): number {
+    return this.#rowTime + this.group.origin.ms
+  }
+
+  set rowTimeMs(rowTimeMs: number) {
+    this.#rowTime = rowTimeMs - this.group.origin.ms
+  }
+
+  get isLive(): boolean {
+    return (this.#flags & LIVE) !== 0
+  }
+
+  has(flag: number): boolean {
+    return (this.#flags & flag) !== 0
+  }
+
+  set(flag: number): void {
+    this.#flags |= flag
+  }
+
+  unset(flag: number): void {
+    this.#flags &= ~flag
+  }
+
+  isAfter(other: OwnEntry<K, V>): boolean {
+    if (this.#start !== other.#start) return this.#start > other.#start
+    if (this.#end !== other.#end) return this.#end > other.#end
+    return this.sequence > other.sequence
+  }
+
+  isTwinOf(other: OwnEntry<K, V>): boolean {
+    return this.#start === other.#start && this.#end === other.#end && this.sequence === other.sequence
+  }
 }
 
 /**
@@ -65,18 +157,22 @@ export class TimedStore<K, V> implements StateStore {
   readonly #index = new TimeIndex<OwnEntry<K, V>>()
   readonly #log: ChangeLogger | null
   readonly #backing: StoreBacking | null
-  readonly #cacheLimit: number
+  readonly #cacheLimit: number | null
+  readonly #size = new AverageSize()
   #dirty: OwnEntry<K, V>[] = []
   /** Keys that lost their last entry: since the last flush, and up to it. */
   readonly #emptied: OwnGroup<K, V>[] = []
   readonly #staged: OwnGroup<K, V>[] = []
+  readonly #origin: Origin = { ms: NO_ORIGIN }
   #entryCount = 0
   #liveCount: number | null = null
   #observedMs: number
   #newestStartMs: number
   #nextSequence: number
-  /** With a backing: every row whose time is at or below this is in memory (or gone). */
-  #loadedToMs = Number.NEGATIVE_INFINITY
+  /** With a backing: every row whose time is before this is in memory (or gone). */
+  #unloadedFromMs = Number.NEGATIVE_INFINITY
+  /** The key that was last looked for on disk, in vain. */
+  #missed: MapKey | null = null
   /** Whether the disk has keys that memory has not. */
   #hasUnloaded: boolean
 
@@ -87,7 +183,7 @@ export class TimedStore<K, V> implements StateStore {
     this.changelogTopic = options.changelogTopic
     this.#log = options.log
     this.#backing = options.backing
-    this.#cacheLimit = options.cacheLimit ?? DEFAULT_CACHE_LIMIT
+    this.#cacheLimit = options.cacheLimit ?? null
     this.#observedMs = options.backing?.meta('observed') ?? -1
     this.#newestStartMs = options.backing?.meta('newest-start') ?? -1
     this.#nextSequence = options.backing?.meta('sequence') ?? 1
@@ -130,6 +226,12 @@ export class TimedStore<K, V> implements StateStore {
   /** The earliest time that may have an entry in memory; Infinity when nothing waits. */
   get earliestMs(): number {
     return this.#index.earliestMs
+  }
+
+  /** No entry is due before this, in memory or on disk. */
+  get quietUntilMs(): number {
+    const { earliestMs } = this.#index
+    return this.#hasUnloaded ? Math.min(earliestMs, this.#unloadedFromMs) : earliestMs
   }
 
   group(key: K): TimedGroup<K, V> | null {
@@ -180,24 +282,30 @@ export class TimedStore<K, V> implements StateStore {
    * in their groups until `remove` or `expire`.
    */
   takeDue(limitMs: number): readonly TimedEntry<K, V>[] {
-    if (this.#hasUnloaded && limitMs > this.#loadedToMs) this.#loadDue(limitMs)
+    if (this.#hasUnloaded && limitMs >= this.#unloadedFromMs) this.#loadDue(limitMs)
     if (this.#index.earliestMs > limitMs) return NONE
     const due: OwnEntry<K, V>[] = []
     do {
       const bucket = this.#index.takeEarliest()
-      if (bucket.length > 1) bucket.sort(this.#byKey)
-      for (const entry of bucket) due.push(entry)
+      for (const entry of this.#byKey(bucket)) due.push(entry)
     } while (this.#index.earliestMs <= limitMs)
     return due
+  }
+
+  /** Ends all entries with `timeMs <= limitMs` because of their age. */
+  expireDue(limitMs: number): void {
+    if (this.#hasUnloaded && limitMs >= this.#unloadedFromMs) this.#loadDue(limitMs)
+    while (this.#index.earliestMs <= limitMs) {
+      for (const entry of this.#index.takeEarliest()) this.#end(entry, true)
+    }
   }
 
   /** The earliest entry of all, null when the store is empty. It leaves the time order, like those of `takeDue`. */
   takeEarliest(): TimedEntry<K, V> | null {
     if (this.#hasUnloaded) this.#loadDue(Number.POSITIVE_INFINITY)
     while (this.#index.earliestMs < Number.POSITIVE_INFINITY) {
-      const bucket = this.#index.takeEarliest()
+      const bucket = this.#byKey(this.#index.takeEarliest())
       if (bucket.length === 0) continue
-      bucket.sort(this.#byKey)
       for (let index = 1; index < bucket.length; index++) this.#index.add(bucket[index]!)
       return bucket[0]!
     }
@@ -211,10 +319,10 @@ export class TimedStore<K, V> implements StateStore {
   /** Every live entry, by key bytes and then by time. Loads what is on disk only. */
   all(): readonly TimedEntry<K, V>[] {
     if (this.#hasUnloaded) this.#loadDue(Number.POSITIVE_INFINITY)
-    const groups = [...this.#groups.values()].toSorted((left, right) =>
-      Buffer.compare(this.#keyBytes(left), this.#keyBytes(right)),
-    )
-    return groups.flatMap((group) => group.entries)
+    return [...this.#groups.values()]
+      .map((group) => ({ group, bytes: this.#keyBytes(group) }))
+      .toSorted((left, right) => Buffer.compare(left.bytes, right.bytes))
+      .flatMap(({ group }) => group.entries)
   }
 
   restore(changelogKey: Buffer, value: Buffer | null, timestampMs: number): void {
@@ -235,10 +343,11 @@ export class TimedStore<K, V> implements StateStore {
         this.#backing.stageTimePut(timeKey(timeMs, row))
       }
       this.#hasUnloaded = true
+      this.#unloadedFromMs = Number.NEGATIVE_INFINITY
+      this.#missed = null
       return
     }
     const group = this.#ownGroup(this.definition.keySerde.deserialize(keyBytes) as K)
-    group.keyBytes ??= keyBytes
     const found = group.entries.find(
       (entry) => entry.startMs === startMs && entry.endMs === endMs && entry.sequence === sequence,
     )
@@ -248,39 +357,59 @@ export class TimedStore<K, V> implements StateStore {
       return
     }
     const decoded = this.definition.valueSerde.deserialize(value) as V
-    this.#add(group, startMs, endMs, sequence, decoded, timestampMs, timeMs).isKnown = true
+    this.#add(group, startMs, endMs, sequence, decoded, timestampMs, timeMs).set(KNOWN)
+  }
+
+  get unflushedBytes(): number {
+    return this.#dirty.length * (ENTRY_BYTES + this.#size.average)
   }
 
   flush(): void {
     const dirty = this.#dirty
     this.#dirty = []
     for (const entry of dirty) {
-      entry.isDirty = false
+      entry.unset(DIRTY)
       entry.group.dirtyCount--
-      if (!entry.isLive && !entry.isKnown) continue
-      const isKnown = entry.isKnown
-      entry.isKnown = entry.isLive
-      const valueBytes = entry.isLive ? this.definition.valueSerde.serialize(entry.value) : null
-      if (!entry.isExpired) this.#log?.(this.#changelogKey(entry), valueBytes, entry.timestampMs)
-      if (this.#backing !== null) this.#stage(this.#backing, entry, valueBytes, isKnown)
     }
+    // Whoever reads the changelog up to any point finds what an entry was replaced by before the entry is gone.
+    for (const entry of dirty) if (entry.isLive) this.#writeLive(entry)
+    for (const entry of dirty) if (!entry.isLive && entry.has(KNOWN)) this.#writeEnd(entry)
     for (const group of this.#emptied) this.#staged.push(group)
     this.#emptied.length = 0
   }
 
-  #stage(backing: StoreBacking, entry: OwnEntry<K, V>, valueBytes: Uint8Array | null, isKnown: boolean): void {
-    const row = rowKey(this.#keyBytes(entry.group), entry.startMs, entry.endMs, entry.sequence)
-    if (valueBytes === null) {
-      backing.stageRemove(row)
-      backing.stageTimeRemove(timeKey(entry.rowTimeMs, row))
-      return
-    }
-    if (!isKnown || entry.rowTimeMs !== entry.timeMs) {
+  #writeLive(entry: OwnEntry<K, V>): void {
+    const isKnown = entry.has(KNOWN)
+    entry.set(KNOWN)
+    const keyBytes = this.#keyBytes(entry.group)
+    const valueBytes = this.definition.valueSerde.serialize(entry.value)
+    this.#size.add(keyBytes.length + valueBytes.length)
+    this.#log?.(this.#changelogKey(entry, keyBytes), valueBytes, entry.timestampMs)
+    const backing = this.#backing
+    if (backing === null) return
+    const row = rowKey(keyBytes, entry.startMs, entry.endMs, entry.sequence)
+    const { timeMs } = entry
+    if (!isKnown || entry.rowTimeMs !== timeMs) {
       if (isKnown) backing.stageTimeRemove(timeKey(entry.rowTimeMs, row))
-      entry.rowTimeMs = entry.timeMs
-      backing.stageTimePut(timeKey(entry.rowTimeMs, row))
+      entry.rowTimeMs = timeMs
+      backing.stageTimePut(timeKey(timeMs, row))
     }
-    backing.stagePut(row, rowValue(valueBytes, entry.timestampMs, entry.rowTimeMs))
+    backing.stagePut(row, rowValue(valueBytes, entry.timestampMs, timeMs))
+  }
+
+  #writeEnd(entry: OwnEntry<K, V>): void {
+    entry.unset(KNOWN)
+    const keyBytes = this.#keyBytes(entry.group)
+    // A session that took in a record between its first and its last is replaced by one of the same times.
+    const twin = this.#groups.get(entry.group.mapKey)?.entries.find((other) => other.isTwinOf(entry))
+    if (twin === undefined && !entry.has(EXPIRED)) {
+      this.#log?.(this.#changelogKey(entry, keyBytes), null, entry.timestampMs)
+    }
+    const backing = this.#backing
+    if (backing === null) return
+    const row = rowKey(keyBytes, entry.startMs, entry.endMs, entry.sequence)
+    if (twin === undefined) backing.stageRemove(row)
+    if (twin?.rowTimeMs !== entry.rowTimeMs) backing.stageTimeRemove(timeKey(entry.rowTimeMs, row))
   }
 
   persist(changelogOffset: number | null): void {
@@ -294,16 +423,28 @@ export class TimedStore<K, V> implements StateStore {
       if (group.entries.length === 0 && group.dirtyCount === 0) this.#groups.delete(group.mapKey)
     }
     this.#staged.length = 0
-    if (this.#entryCount <= this.#cacheLimit) return
+    this.#missed = null
+    const limit = this.#cacheLimit ?? this.#size.entriesIn(CACHE_BYTES, ENTRY_BYTES)
+    if (this.#entryCount > limit) this.#forget(limit)
+  }
+
+  /** Leaves keys to the disk, those first that have been in memory for the longest time. */
+  #forget(limit: number): void {
+    // Without this, a state that has just passed the limit would be gone through at every commit.
+    const target = Math.floor(limit * KEPT_SHARE)
     for (const group of this.#groups.values()) {
-      // A row at or below #loadedToMs would not be looked for again; what is dirty is not on disk as it should be.
-      if (group.dirtyCount > 0 || group.entries.some((entry) => entry.timeMs <= this.#loadedToMs)) continue
+      // What is dirty is not on disk as it should be.
+      if (group.dirtyCount > 0) continue
       this.#groups.delete(group.mapKey)
-      for (const entry of group.entries) entry.isLive = false
+      for (const entry of group.entries) {
+        entry.unset(LIVE)
+        if (entry.timeMs < this.#unloadedFromMs || !this.#hasUnloaded) this.#unloadedFromMs = entry.timeMs
+        this.#hasUnloaded = true
+      }
       this.#entryCount -= group.entries.length
-      this.#hasUnloaded = true
-      if (this.#entryCount <= this.#cacheLimit) break
+      if (this.#entryCount <= target) break
     }
+    this.#index.sweep()
   }
 
   close(): void {
@@ -313,16 +454,25 @@ export class TimedStore<K, V> implements StateStore {
   #groupOf(id: MapKey, key: K): OwnGroup<K, V> | null {
     const group = this.#groups.get(id)
     if (group !== undefined) return group
-    return this.#hasUnloaded ? this.#load(id, key, asBuffer(this.definition.keySerde.serialize(key))) : null
+    if (!this.#hasUnloaded || this.#missed === id) return null
+    const loaded = this.#load(id, key, asBuffer(this.definition.keySerde.serialize(key)))
+    if (loaded === null) this.#missed = id
+    return loaded
   }
 
   #ownGroup(key: K): OwnGroup<K, V> {
     const id = mapKey(key, this.definition.keySerde)
     let group = this.#groupOf(id, key)
     if (group === null) {
-      group = { key, mapKey: id, entries: [], keyBytes: null, dirtyCount: 0 }
-      this.#groups.set(id, group)
+      group = this.#newGroup(id, key)
+      if (this.#missed === id) this.#missed = null
     }
+    return group
+  }
+
+  #newGroup(id: MapKey, key: K): OwnGroup<K, V> {
+    const group = { key, mapKey: id, origin: this.#origin, entries: [], dirtyCount: 0 }
+    this.#groups.set(id, group)
     return group
   }
 
@@ -332,10 +482,7 @@ export class TimedStore<K, V> implements StateStore {
     const from = prefix.subarray(0, suffixAt)
     let group: OwnGroup<K, V> | null = null
     for (const row of this.#backing!.range(from, after(from))) {
-      if (group === null) {
-        group = { key, mapKey: id, entries: [], keyBytes, dirtyCount: 0 }
-        this.#groups.set(id, group)
-      }
+      group ??= this.#newGroup(id, key)
       const entry = this.#add(
         group,
         readTime(row.key, suffixAt),
@@ -345,7 +492,7 @@ export class TimedStore<K, V> implements StateStore {
         readTime(row.value, 0),
         readTime(row.value, 8),
       )
-      entry.isKnown = true
+      entry.set(KNOWN)
       entry.rowTimeMs = entry.timeMs
     }
     return group
@@ -353,25 +500,21 @@ export class TimedStore<K, V> implements StateStore {
 
   /** Brings the keys of all rows up to `limitMs` into memory, and some more, so that the next calls find them there. */
   #loadDue(limitMs: number): void {
-    const from = this.#loadedToMs < 0 ? null : timeKey(this.#loadedToMs + 1, EMPTY)
+    const from = this.#unloadedFromMs < 0 ? null : timeKey(this.#unloadedFromMs, EMPTY)
     let count = 0
-    let loadedToMs = limitMs
-    let isAll = true
     for (const row of this.#backing!.timeRange(from, null)) {
       const timeMs = readTime(row, 0)
-      if (timeMs > limitMs && count >= LOAD_AHEAD && timeMs > loadedToMs) {
-        isAll = false
-        break
+      if (timeMs > limitMs && (count === 0 || count >= LOAD_AHEAD)) {
+        this.#unloadedFromMs = timeMs
+        return
       }
       count++
-      loadedToMs = Math.max(loadedToMs, timeMs)
       const keyBytes = unescapeKey(row.subarray(8, row.length - ROW_SUFFIX_BYTES))
       const key = this.definition.keySerde.deserialize(keyBytes) as K
       const id = mapKey(key, this.definition.keySerde)
       if (!this.#groups.has(id)) this.#load(id, key, keyBytes)
     }
-    this.#loadedToMs = loadedToMs
-    if (isAll) this.#hasUnloaded = false
+    this.#hasUnloaded = false
   }
 
   #add(
@@ -383,24 +526,14 @@ export class TimedStore<K, V> implements StateStore {
     timestampMs: number,
     timeMs: number | undefined,
   ): OwnEntry<K, V> {
-    const entry: OwnEntry<K, V> = {
-      group,
-      startMs,
-      endMs,
-      sequence,
-      value,
-      timestampMs,
-      timeMs: timeMs ?? this.#layout.timeMs(startMs, endMs),
-      isLive: true,
-      isDirty: false,
-      isKnown: false,
-      isExpired: false,
-      rowTimeMs: 0,
-    }
+    if (this.#origin.ms === NO_ORIGIN) this.#origin.ms = startMs
+    const dueMs = timeMs ?? this.#layout.timeMs(startMs, endMs)
+    const entry = new OwnEntry(group, startMs, endMs, sequence, value, timestampMs, dueMs)
     const { entries } = group
     let at = entries.length
-    while (at > 0 && isAfter(entries[at - 1]!, entry)) at--
-    if (at === entries.length) entries.push(entry)
+    while (at > 0 && entries[at - 1]!.isAfter(entry)) at--
+    if (entries.length < EXACT_ENTRIES) group.entries = entries.toSpliced(at, 0, entry)
+    else if (at === entries.length) entries.push(entry)
     else entries.splice(at, 0, entry)
     this.#index.add(entry)
     this.#entryCount++
@@ -416,7 +549,7 @@ export class TimedStore<K, V> implements StateStore {
 
   #end(entry: OwnEntry<K, V>, isExpired: boolean): void {
     assert(entry.isLive, 'an entry ends once')
-    entry.isExpired = isExpired
+    if (isExpired) entry.set(EXPIRED)
     if (this.#liveCount !== null) this.#liveCount--
     this.#detach(entry)
     if (entry.group.entries.length === 0) {
@@ -424,25 +557,24 @@ export class TimedStore<K, V> implements StateStore {
       if (this.#backing === null) this.#groups.delete(entry.group.mapKey)
       else this.#emptied.push(entry.group)
     }
-    if (entry.isKnown && (!isExpired || this.#backing !== null)) this.#markDirty(entry)
+    if (entry.has(KNOWN) && (!isExpired || this.#backing !== null)) this.#markDirty(entry)
   }
 
   #detach(entry: OwnEntry<K, V>): void {
-    entry.isLive = false
+    entry.unset(LIVE)
     this.#entryCount--
     const { entries } = entry.group
     entries.splice(entries.indexOf(entry), 1)
   }
 
   #markDirty(entry: OwnEntry<K, V>): void {
-    if (entry.isDirty) return
-    entry.isDirty = true
+    if (entry.has(DIRTY)) return
+    entry.set(DIRTY)
     entry.group.dirtyCount++
     this.#dirty.push(entry)
   }
 
-  #changelogKey(entry: OwnEntry<K, V>): Buffer {
-    const keyBytes = this.#keyBytes(entry.group)
+  #changelogKey(entry: OwnEntry<K, V>, keyBytes: Buffer): Buffer {
     const bytes = Buffer.allocUnsafe(keyBytes.length + this.#layout.suffixBytes)
     bytes.set(keyBytes)
     this.#layout.writeSuffix(bytes, keyBytes.length, entry.startMs, entry.endMs, entry.sequence)
@@ -450,25 +582,32 @@ export class TimedStore<K, V> implements StateStore {
   }
 
   #keyBytes(group: OwnGroup<K, V>): Buffer {
-    return (group.keyBytes ??= asBuffer(this.definition.keySerde.serialize(group.key)))
+    return asBuffer(this.definition.keySerde.serialize(group.key))
   }
 
-  readonly #byKey = (left: OwnEntry<K, V>, right: OwnEntry<K, V>): number =>
-    left.group === right.group
-      ? left.startMs - right.startMs || left.endMs - right.endMs || left.sequence - right.sequence
-      : Buffer.compare(this.#keyBytes(left.group), this.#keyBytes(right.group))
+  #byKey(bucket: readonly OwnEntry<K, V>[]): readonly OwnEntry<K, V>[] {
+    if (bucket.length < 2) return bucket
+    return bucket
+      .map((entry) => ({ entry, bytes: this.#keyBytes(entry.group) }))
+      .toSorted((left, right) =>
+        left.entry.group === right.entry.group
+          ? Number(left.entry.isAfter(right.entry)) - Number(right.entry.isAfter(left.entry))
+          : Buffer.compare(left.bytes, right.bytes),
+      )
+      .map(({ entry }) => entry)
+  }
 }
 
 const NONE: readonly never[] = []
 const EMPTY = Buffer.alloc(0)
 const ROW_SUFFIX_BYTES = 20
 const LOAD_AHEAD = 256
-
-function isAfter<K, V>(left: TimedEntry<K, V>, right: TimedEntry<K, V>): boolean {
-  if (left.startMs !== right.startMs) return left.startMs > right.startMs
-  if (left.endMs !== right.endMs) return left.endMs > right.endMs
-  return left.sequence > right.sequence
-}
+/** No store begins there, and any number that is taken from it stays a safe one. */
+const NO_ORIGIN = -1e15
+const EXACT_ENTRIES = 8
+/** What an entry takes in memory beside the bytes of its key and value: its share of group, map and time order. */
+const ENTRY_BYTES = 200
+const KEPT_SHARE = 0.9
 
 /** Key on disk: the key's bytes so that none is a prefix of another, then the place in time. */
 function rowKey(keyBytes: Buffer, startMs: number, endMs: number, sequence: number): Buffer {

@@ -1,5 +1,5 @@
 import type { StoreBacking } from './backing.ts'
-import { TimedStore, type TimedGroup } from './timed-store.ts'
+import { TimedStore, type TimedEntry, type TimedGroup } from './timed-store.ts'
 import { windowLayout } from './timed-layouts.ts'
 import type { StoreOptions } from './key-value-store.ts'
 import type { StateStore, VersionedDefinition } from './store.ts'
@@ -42,8 +42,13 @@ export class VersionedStore<K, V> implements StateStore {
     if (timestampMs < this.#horizonMs) return 'too-old'
     const group = this.#versions.group(key)
     const existing = group?.entries.find((entry) => entry.startMs === timestampMs)
-    if (existing !== undefined) this.#versions.update(existing, { value }, timestampMs)
-    else this.#versions.insert(key, timestampMs, timestampMs, { value }, timestampMs)
+    if (existing !== undefined) {
+      if (value === null && this.#isForgotten(group!, existing)) {
+        this.#versions.remove(existing)
+        return 'latest'
+      }
+      this.#versions.update(existing, { value }, timestampMs)
+    } else this.#versions.insert(key, timestampMs, timestampMs, { value }, timestampMs)
     const entries = this.#versions.group(key)!.entries
     const isLatest = entries.at(-1)!.startMs === timestampMs
     this.#forget(this.#versions.group(key)!)
@@ -81,6 +86,10 @@ export class VersionedStore<K, V> implements StateStore {
     this.#versions.restore(key, value, timestampMs)
   }
 
+  get unflushedBytes(): number {
+    return this.#versions.unflushedBytes
+  }
+
   flush(): void {
     this.#versions.flush()
   }
@@ -95,6 +104,15 @@ export class VersionedStore<K, V> implements StateStore {
 
   get #horizonMs(): number {
     return this.#versions.observedMs - this.definition.historyRetentionMs
+  }
+
+  /**
+   * Whether a tombstone of the same time takes the latest value away without a trace. Kafka keeps a tombstone only as
+   * the end of the version before it, so one that follows no value is gone, and an older value that comes later counts.
+   */
+  #isForgotten({ entries }: TimedGroup<K, Version<V>>, replaced: TimedEntry<K, Version<V>>): boolean {
+    if (entries.at(-1) !== replaced || replaced.value.value === null) return false
+    return entries.length === 1 || entries.at(-2)!.value.value === null
   }
 
   /** A version counts until the next one's time leaves the history. */

@@ -5,10 +5,12 @@ import type { Topology } from '../dsl/topology.ts'
 import type { ReadableKeyValueStore } from '../state/key-value-store.ts'
 import { openStore } from '../state/open-store.ts'
 import type { StoreBacking } from '../state/backing.ts'
+import { NotReady } from '../serdes/not-ready.ts'
 import type { StateStore, StoreDefinition } from '../state/store.ts'
 import type { TimedStore } from '../state/timed-store.ts'
 import { windowReader, type ReadableWindowStore } from '../state/window-reader.ts'
-import { RetryLater } from '../topology/error-handler.ts'
+import type { AsyncWork } from '../topology/async-work.ts'
+import { fail, RetryLater } from '../topology/error-handler.ts'
 import { changelogTopic } from '../topology/naming.ts'
 import type {
   DropReason,
@@ -83,6 +85,8 @@ export class TestDriver implements Disposable {
   readonly #sourceTopics = new Set<string>()
   #wallClockMs: number
   #dropped = 0
+  /** Set while `settle` waits for an answer. */
+  #onProgress: (() => void) | null = null
 
   constructor(topology: Topology, options: TestDriverOptions) {
     this.#topology = topology
@@ -100,9 +104,11 @@ export class TestDriver implements Disposable {
 
   /**
    * As if the process had ended after the last record and started again elsewhere: all tasks are closed, and new ones
-   * begin with what the changelogs say. Event-time and wall-clock timers start afresh.
+   * begin with what the changelogs say. What `schedule` had set starts afresh; timers of keys are
+   * state, and are as they were.
    */
   restart(): void {
+    if (!this.#isSettled) throw new StreamsError('processing', 'calls are under way: await settle() before a restart')
     const before = this.#tasks
     for (const { topology } of before) topology.close()
     this.#tasks = before.map(({ context }) => this.#start(context.subTopologyId, context.streamTimeMs))
@@ -120,7 +126,9 @@ export class TestDriver implements Disposable {
   #start(subTopologyId: number, streamTimeMs: number): DriverTask {
     const context = new DriverContext(this, this.#topology.name, subTopologyId)
     context.streamTimeMs = streamTimeMs
-    return new DriverTask(this.#topology.instantiate(subTopologyId, context), context)
+    const task = this.#topology.instantiate(subTopologyId, context)
+    task.onProgress = () => this.#onProgress?.()
+    return new DriverTask(task, context)
   }
 
   input<K, V>(topic: Topic<K, V>): TestInput<K, V> {
@@ -159,7 +167,31 @@ export class TestDriver implements Disposable {
   advanceWallClock(by: Duration): void {
     this.#wallClockMs += durationMs(by)
     for (const { topology } of this.#tasks) topology.punctuate(this.#wallClockMs)
-    this.#settle()
+    this.#run()
+  }
+
+  /**
+   * Waits until nothing is under way any more: calls of `mapValuesAsync` are answered, sinks have written. What a retry
+   * waits for by the wall clock passes at once; a call that never answers is given up when `advanceWallClock` has taken
+   * it past its timeout.
+   */
+  async settle(): Promise<void> {
+    while (!this.#isSettled) {
+      const progress = new Promise<void>((resolve) => (this.#onProgress = resolve))
+      this.#run(true)
+      if (this.#isSettled) break
+      if (this.#works.some(({ callCount }) => callCount > 0)) await progress
+      else this.#wallClockMs = Math.max(this.#wallClockMs, Math.min(...this.#works.map(({ wakeAtMs }) => wakeAtMs)))
+    }
+    this.#onProgress = null
+  }
+
+  get #works(): readonly AsyncWork[] {
+    return this.#tasks.flatMap(({ topology }) => topology.asyncWork ?? [])
+  }
+
+  get #isSettled(): boolean {
+    return this.#queue.length === 0 && this.#works.every(({ isEmpty }) => isEmpty)
   }
 
   /** A store by name, or a clear error with the names there are. */
@@ -239,7 +271,7 @@ export class TestDriver implements Disposable {
 
   #pipe(topic: string, key: Buffer | null, value: Buffer | null, timestampMs: number, headers: Headers): void {
     this.#queue.push(this.#record(topic, key, value, timestampMs, headers))
-    this.#settle()
+    this.#run()
   }
 
   #record(
@@ -261,14 +293,27 @@ export class TestDriver implements Disposable {
     }
   }
 
-  /** Processes what waits, the earliest timestamp of all topics' heads first, until nothing does. */
-  #settle(): void {
+  /** Processes what waits, the earliest timestamp of all topics' heads first, until nothing does or a task is full. */
+  #run(isDraining = false): void {
     try {
+      this.#advance(isDraining)
       this.#commit()
-      for (let record = this.#next(); record !== null; record = this.#next()) this.#process(record)
+      while (!this.#works.some(({ isFull }) => isFull)) {
+        const record = this.#next()
+        if (record === null) break
+        this.#process(record)
+        // What one task has sent another may be on its way to a sink that has room for it again.
+        this.#advance(isDraining)
+      }
     } catch (error) {
       this.#queue.length = 0
       throw error
+    }
+  }
+
+  #advance(isDraining: boolean): void {
+    for (const work of this.#works) {
+      work.advance(this.#wallClockMs, { isDraining, otherwise: fail() })
     }
   }
 
@@ -303,7 +348,7 @@ export class TestDriver implements Disposable {
           return
         } catch (error) {
           // In production the partition pauses; here its time passes at once.
-          if (!(error instanceof RetryLater)) throw error
+          if (!(error instanceof RetryLater) || error instanceof NotReady) throw error
           this.#wallClockMs += error.delayMs
         }
       }

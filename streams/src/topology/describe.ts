@@ -1,4 +1,4 @@
-import type { GraphNode, TopologyGraph } from './graph.ts'
+import type { GraphNode, GraphProcessor, TopologyGraph } from './graph.ts'
 import { nodeGroups, type NodeGroup } from './sub-topologies.ts'
 
 /** The text that Kafka Streams prints for a topology, node for node. */
@@ -24,12 +24,17 @@ function local(group: NodeGroup, inOrder: (nodes: readonly GraphNode[]) => Graph
         return `Sink: ${node.name} (topic: ${node.topic})\n      <-- ${names(node.parents)}`
       case 'processor':
         return (
-          `Processor: ${node.name} (stores: [${[...new Set(node.stores)].join(', ')}])\n` +
+          `Processor: ${node.name} (stores: [${[...new Set(node.stores)].join(', ')}]${note(node)})\n` +
           `      --> ${names(node.children)}\n      <-- ${names(node.parents)}`
         )
     }
   })
   return `Sub-topology: ${group.id}\n${lines.map((line) => `    ${line}\n`).join('')}\n`
+}
+
+/** Kafka Streams has no such nodes, so nothing of its text is changed by it. */
+function note(node: GraphProcessor): string {
+  return node.note === null ? '' : `, ${node.note}`
 }
 
 function global(group: NodeGroup): string {

@@ -1,8 +1,9 @@
 import { TopologyError } from '../errors.ts'
 import type { Serde } from '../serdes/serde.ts'
 import type { StoreDefinition } from '../state/store.ts'
+import type { AsyncOrder } from './async-work.ts'
 import type { Emit, Operator, OperatorTask } from './operator.ts'
-import type { ErrorHandler } from './error-handler.ts'
+import { lastResort, type ErrorHandler } from './error-handler.ts'
 
 interface CommonNode {
   readonly name: string
@@ -27,6 +28,10 @@ export interface GraphProcessor extends CommonNode {
   readonly kind: 'processor'
   /** Names of the stores that it reads or writes; nodes that share a store share a task. */
   readonly stores: string[]
+  /** What a description says of the node besides its name; part of what instances must agree on. */
+  readonly note: string | null
+  /** In which order results come out that are waited for; null for a node that waits for nothing. */
+  asyncOrder: AsyncOrder | null
   readonly build: (task: OperatorTask, next: Emit, late: Emit) => Emit
 }
 
@@ -62,6 +67,7 @@ export class TopologyGraph {
   readonly copartitioned: (readonly string[])[] = []
   /** Generated names of stores and repartition topics: the ones that a change of the topology would orphan. */
   readonly generatedNames: string[] = []
+  readonly deadLetterTopics = new Set<string>()
   readonly #names = new Set<string>()
   #nextIndex = 0
 
@@ -85,6 +91,7 @@ export class TopologyGraph {
   }
 
   addSource(source: Omit<GraphSource, 'kind' | 'parents' | 'children' | 'lateChildren'>): GraphSource {
+    this.noteHandler(source.onError)
     return this.#add({ kind: 'source', parents: [], children: [], lateChildren: [], ...source }, [])
   }
 
@@ -92,6 +99,7 @@ export class TopologyGraph {
     parents: readonly GraphNode[],
     sink: Omit<GraphSink, 'kind' | 'parents' | 'children' | 'lateChildren'>,
   ): GraphSink {
+    this.noteHandler(sink.onError)
     return this.#add({ kind: 'sink', parents: [], children: [], lateChildren: [], ...sink }, parents)
   }
 
@@ -100,8 +108,9 @@ export class TopologyGraph {
     parents: readonly GraphNode[],
     operator: Operator<In, Out>,
     stores: readonly string[] = [],
+    note: string | null = null,
   ): GraphProcessor {
-    return this.addProcessorWithLate(name, parents, (task, next: Out) => operator(task, next), stores)
+    return this.addProcessorWithLate(name, parents, (task, next: Out) => operator(task, next), stores, note)
   }
 
   addProcessorWithLate<In, Out, Late>(
@@ -109,11 +118,12 @@ export class TopologyGraph {
     parents: readonly GraphNode[],
     operator: (task: OperatorTask, next: Out, late: Late) => In,
     stores: readonly string[] = [],
+    note: string | null = null,
   ): GraphProcessor {
     // The builder has checked that the types of both ends of an edge agree; from here on an edge is an edge.
     const build = operator as unknown as GraphProcessor['build']
     const node = { kind: 'processor' as const, parents: [], children: [], lateChildren: [] }
-    return this.#add({ ...node, name, stores: [...stores], build }, parents)
+    return this.#add({ ...node, name, stores: [...stores], note, asyncOrder: null, build }, parents)
   }
 
   /** A node that gets what is too late for `parent`. */
@@ -127,6 +137,20 @@ export class TopologyGraph {
     const existing = this.repartitionTopics.get(name)
     if (existing === undefined) this.repartitionTopics.set(name, { name, partitionCount })
     else if (partitionCount !== null) existing.partitionCount = partitionCount
+  }
+
+  /** The topic that a handler sends records to must be there before any does. */
+  noteHandler(handler: ErrorHandler | null): void {
+    const last = handler === null ? null : lastResort(handler)
+    if (last?.kind === 'dead-letter') this.deadLetterTopics.add(last.topic)
+  }
+
+  /** The nodes that the records of `node` have come through in its task, itself included. */
+  ancestors(node: GraphNode): ReadonlySet<GraphNode> {
+    const found = new Set([node])
+    // A set goes on through what is added while it is gone through.
+    for (const one of found) for (const parent of one.parents) found.add(parent)
+    return found
   }
 
   #add<N extends GraphNode>(node: N, parents: readonly GraphNode[]): N {

@@ -1,5 +1,5 @@
 import { StreamsError, type StreamsErrorCode } from '../errors.ts'
-import { RetryLater, type ErrorHandler } from './error-handler.ts'
+import { lastResort, retryDelayMs, RetryLater, type ErrorHandler } from './error-handler.ts'
 import type { OperatorTask } from './operator.ts'
 import type { DropReason, Headers } from './task-topology.ts'
 
@@ -24,22 +24,30 @@ export function handleError(
   reason: DropReason & StreamsErrorCode,
   error: unknown,
 ): void {
-  let decision = handler
-  if (decision.kind === 'retry') {
-    const { record } = task.context
-    const isSame =
-      record !== null &&
-      record.offset === attempts.offset &&
-      record.topic === attempts.topic &&
-      record.partition === attempts.partition
+  // What a timer does has no record that could be tried again.
+  if (handler.kind === 'retry' && task.record !== null) {
+    const { topic, partition, offset } = task.record
+    const isSame = offset === attempts.offset && topic === attempts.topic && partition === attempts.partition
     attempts.count = isSame ? attempts.count + 1 : 1
-    attempts.offset = record?.offset ?? -1
-    attempts.topic = record?.topic ?? ''
-    attempts.partition = record?.partition ?? -1
-    if (attempts.count <= decision.attempts) throw new RetryLater(decision.backoffMs, attempts.count, error)
+    attempts.offset = offset
+    attempts.topic = topic
+    attempts.partition = partition
+    const delayMs = retryDelayMs(handler, attempts.count)
+    if (delayMs !== null) throw new RetryLater(delayMs, attempts.count, error)
     attempts.offset = -1
-    decision = decision.then
   }
+  giveUp(handler, task, node, reason, error)
+}
+
+/** Does what the handler says when nothing is tried again; returns when the current record is to be left out. */
+export function giveUp(
+  handler: ErrorHandler,
+  task: OperatorTask,
+  node: string,
+  reason: DropReason & StreamsErrorCode,
+  error: unknown,
+): void {
+  const decision = lastResort(handler)
   switch (decision.kind) {
     case 'skip':
       task.drop(reason)
@@ -51,9 +59,6 @@ export function handleError(
       ])
       task.drop(reason)
       return
-    case 'retry':
-      handleError(decision.then, task, attempts, node, reason, error)
-      return
     case 'fail':
       throw located(task, node, reason, error)
   }
@@ -62,7 +67,7 @@ export function handleError(
 /** The error with the place it happened at: node, topic, partition and offset. */
 export function located(task: OperatorTask, node: string, code: StreamsErrorCode, error: unknown): StreamsError {
   if (error instanceof StreamsError && error.topic !== null) return error
-  const { record } = task.context
+  const { record } = task
   const place = record === null ? '' : ` at ${record.topic}-${record.partition} offset ${record.offset}`
   const message = error instanceof Error ? error.message : String(error)
   return new StreamsError(
@@ -73,7 +78,7 @@ export function located(task: OperatorTask, node: string, code: StreamsErrorCode
 }
 
 function errorHeaders(task: OperatorTask, node: string, error: unknown): Headers {
-  const { record } = task.context
+  const { record } = task
   const text = (key: string, value: string) => ({ key: `__streams.errors.${key}`, value: Buffer.from(value) })
   // Kafka Streams' names (KIP-1034), so that its tools read our dead letters.
   return [

@@ -16,7 +16,8 @@ export function drawTopology(graph: TopologyGraph): string {
     lines.push(`  subgraph sub${group.id}["${group.isGlobal ? 'global table' : `sub-topology ${group.id}`}"]`)
     const stores = new Set<string>()
     for (const node of group.nodes) {
-      lines.push(`    ${id('n', node.name)}["${node.name}"]`)
+      const note = node.kind === 'processor' && node.note !== null ? `<br/>${node.note}` : ''
+      lines.push(`    ${id('n', node.name)}["${node.name}${note}"]`)
       for (const child of node.children) {
         const arrow = node.lateChildren.includes(child) ? '-. late .->' : '-->'
         links.push(`  ${id('n', node.name)} ${arrow} ${id('n', child.name)}`)

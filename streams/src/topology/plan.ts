@@ -1,5 +1,6 @@
+import type { Serde, SerdeUse } from '../serdes/serde.ts'
 import type { StoreDefinition } from '../state/store.ts'
-import type { GraphSource, TopologyGraph } from './graph.ts'
+import type { GraphSink, GraphSource, TopologyGraph } from './graph.ts'
 import { changelogTopic, internalTopic } from './naming.ts'
 import { nodeGroups, type NodeGroup } from './sub-topologies.ts'
 import type { InternalTopic, SubTopology } from './task-topology.ts'
@@ -14,6 +15,10 @@ export interface TopologyPlan {
   readonly sinkTopics: readonly string[]
   /** Generated names of stores and repartition topics: a change of the topology changes them, and orphans the state. */
   readonly generatedNames: readonly string[]
+  /** Where handlers of the topology send what cannot be processed. */
+  readonly deadLetterTopics: readonly string[]
+  /** Every serde, and what for. */
+  readonly serdes: readonly { readonly serde: Serde<unknown>; readonly use: SerdeUse }[]
 }
 
 const DAY_MS = 86_400_000
@@ -32,7 +37,37 @@ export function planTopology(applicationId: string, graph: TopologyGraph): Topol
     sourceTopics: [...new Set(sources.filter((source) => !source.isInternal).map(topicOf))],
     sinkTopics: [...new Set(sinks.filter((sink) => !sink.isInternal).map(topicOf))],
     generatedNames: graph.generatedNames.filter((name) => graph.stores.has(name) || graph.repartitionTopics.has(name)),
+    deadLetterTopics: [...graph.deadLetterTopics],
+    serdes: serdesOf(applicationId, graph, topicOf),
   }
+}
+
+function serdesOf(
+  applicationId: string,
+  graph: TopologyGraph,
+  topicOf: (node: GraphSource | GraphSink) => string,
+): TopologyPlan['serdes'] {
+  const pair = (
+    { keySerde, valueSerde }: { readonly keySerde: Serde<unknown>; readonly valueSerde: Serde<unknown> },
+    topic: string,
+    access: SerdeUse['access'],
+  ): TopologyPlan['serdes'] => [
+    { serde: keySerde, use: { topic, part: 'key', access } },
+    { serde: valueSerde, use: { topic, part: 'value', access } },
+  ]
+  return [
+    ...graph.nodes.flatMap((node) => {
+      if (node.kind === 'processor') return []
+      const access = node.kind === 'source' ? 'read' : 'write'
+      return pair(node, topicOf(node), node.isInternal ? 'internal' : access)
+    }),
+    ...[...graph.stores.values()].flatMap((store) => {
+      const topic = changelogTopic(applicationId, store.name)
+      const pairs = pair(store, topic, 'internal')
+      if (store.kind !== 'subscription') return pairs
+      return [...pairs, { serde: store.primaryKeySerde, use: { topic, part: 'key', access: 'internal' } as const }]
+    }),
+  ]
 }
 
 function subTopology(

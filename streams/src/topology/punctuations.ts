@@ -1,5 +1,6 @@
 interface Punctuation {
   dueMs: number
+  /** Infinity for an alarm, which rings once each time it is set. */
   readonly everyMs: number
   readonly callback: (timeMs: number) => void
   isCancelled: boolean
@@ -19,6 +20,21 @@ export class Punctuations {
     }
   }
 
+  /** A callback for a time that is set again and again; what is returned sets it. */
+  alarm(callback: (timeMs: number) => void): (dueMs: number) => void {
+    const alarm = {
+      dueMs: Number.POSITIVE_INFINITY,
+      everyMs: Number.POSITIVE_INFINITY,
+      callback,
+      isCancelled: false,
+    }
+    this.#all.push(alarm)
+    return (dueMs) => {
+      alarm.dueMs = dueMs
+      this.#earliestMs = Math.min(this.#earliestMs, dueMs)
+    }
+  }
+
   isDue(nowMs: number): boolean {
     return nowMs >= this.#earliestMs
   }
@@ -27,8 +43,9 @@ export class Punctuations {
     if (nowMs < this.#earliestMs) return
     for (const punctuation of this.#all.toSorted((left, right) => left.dueMs - right.dueMs)) {
       if (punctuation.isCancelled || punctuation.dueMs > nowMs) continue
-      const missed = Math.floor((nowMs - punctuation.dueMs) / punctuation.everyMs)
-      punctuation.dueMs += (missed + 1) * punctuation.everyMs
+      const { dueMs, everyMs } = punctuation
+      const missed = Math.floor((nowMs - dueMs) / everyMs)
+      punctuation.dueMs = everyMs === Number.POSITIVE_INFINITY ? everyMs : dueMs + (missed + 1) * everyMs
       punctuation.callback(nowMs)
     }
     this.#all = this.#all.filter((punctuation) => !punctuation.isCancelled)

@@ -1,5 +1,6 @@
 import type { Serde } from '../serdes/serde.ts'
 import type { StateStore, StoreDefinition } from '../state/store.ts'
+import type { AsyncWork } from './async-work.ts'
 
 /** One header of a record, as on the wire. */
 export interface Header {
@@ -86,6 +87,13 @@ export interface TaskTopology {
   readonly sources: readonly SourceNode[]
   /** In the order in which they were opened; those with a changelog topic are restored by the runtime before the first record. */
   readonly stores: readonly StateStore[]
+  /**
+   * What goes on by itself; null where all operators are synchronous. The driver looks at it before each record, and
+   * lets it come to rest before a commit.
+   */
+  readonly asyncWork: AsyncWork | null
+  /** Called from anywhere when the async work has something to do. */
+  onProgress: (() => void) | null
   /** Once, after the stores have been restored and before the first record. */
   initialize(): void
   /** Runs what is due by stream time or by wall clock; cheap when nothing is. */

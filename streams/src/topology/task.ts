@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
 import { StreamsError, TopologyError } from '../errors.ts'
 import type { StateStore } from '../state/store.ts'
-import { RetryLater } from './error-handler.ts'
+import { combined, type AsyncWork } from './async-work.ts'
+import { isNoFaultOfRecord, RetryLater } from './error-handler.ts'
 import type { GraphNode, GraphSink, GraphSource, TopologyGraph } from './graph.ts'
 import { handleError, located, noAttempts } from './handle-error.ts'
 import { internalTopic } from './naming.ts'
-import type { Emit, OperatorTask } from './operator.ts'
+import type { Clock, Emit, OperatorTask, Origin } from './operator.ts'
 import type { NodeGroup } from './sub-topologies.ts'
 import { Punctuations } from './punctuations.ts'
-import type { DropReason, Headers, SourceNode, TaskContext, TaskTopology } from './task-topology.ts'
+import type { DropReason, Headers, RecordMetadata, SourceNode, TaskContext, TaskTopology } from './task-topology.ts'
 
 const NO_HEADERS: Headers = []
 
@@ -33,6 +34,12 @@ export class Task implements TaskTopology, OperatorTask {
   readonly #closers: (() => void)[] = []
   readonly #eventTime = new Punctuations()
   readonly #wallClock = new Punctuations()
+  readonly #works: AsyncWork[] = []
+  readonly asyncWork: AsyncWork | null
+  onProgress: (() => void) | null = null
+  /** What the task goes on with; null while it works on the record of its context. */
+  #resumed: Origin | null = null
+  #pass = 0
 
   constructor(graph: TopologyGraph, group: NodeGroup, context: TaskContext) {
     this.#graph = graph
@@ -58,6 +65,11 @@ export class Task implements TaskTopology, OperatorTask {
       .map((node) => this.#source(node, fanOut(node.children.map((child) => entries.get(child)!))))
     // Initializers were registered from the sinks backwards; parents come first when they run.
     this.#initializers.reverse()
+    this.asyncWork = this.#works.length === 0 ? null : combined(this.#works.reverse())
+  }
+
+  get record(): RecordMetadata | null {
+    return this.#resumed === null ? this.context.record : this.#resumed.record
   }
 
   get stores(): readonly StateStore[] {
@@ -69,8 +81,8 @@ export class Task implements TaskTopology, OperatorTask {
   }
 
   punctuate(wallClockMs: number): void {
-    this.#eventTime.run(this.context.streamTimeMs)
-    this.#wallClock.run(wallClockMs)
+    if (this.#eventTime.isDue(this.context.streamTimeMs)) this.#runTimers(this.#eventTime, this.context.streamTimeMs)
+    if (this.#wallClock.isDue(wallClockMs)) this.#runTimers(this.#wallClock, wallClockMs)
   }
 
   flush(): void {
@@ -109,7 +121,56 @@ export class Task implements TaskTopology, OperatorTask {
     this.#closers.push(callback)
   }
 
-  schedule(everyMs: number, clock: 'event-time' | 'wall-clock', callback: (timeMs: number) => void): () => void {
+  origin(): Origin {
+    const { context, headers, timestampMs, rawKey, rawValue } = this
+    if (this.#resumed !== null) return { ...this.#resumed, headers }
+    const { record } = context
+    return {
+      record: record === null ? null : { topic: record.topic, partition: record.partition, offset: record.offset },
+      headers:
+        headers.length === 0
+          ? NO_HEADERS
+          : headers.map(({ key, value }) => ({ key, value: value && Buffer.from(value) })),
+      timestampMs,
+      rawKey: rawKey && Buffer.from(rawKey),
+      rawValue: rawValue && Buffer.from(rawValue),
+      pass: this.#pass,
+      hasSiblings: false,
+    }
+  }
+
+  resume(origin: Origin, work: () => void): void {
+    const { headers, timestampMs, rawKey, rawValue } = this
+    const before = this.#resumed
+    this.#resumed = origin
+    this.headers = origin.headers
+    this.timestampMs = origin.timestampMs
+    this.rawKey = origin.rawKey
+    this.rawValue = origin.rawValue
+    try {
+      work()
+    } finally {
+      this.#resumed = before
+      this.headers = headers
+      this.timestampMs = timestampMs
+      this.rawKey = rawKey
+      this.rawValue = rawValue
+    }
+  }
+
+  addAsyncWork(work: AsyncWork): void {
+    this.#works.push(work)
+  }
+
+  progressed(): void {
+    this.onProgress?.()
+  }
+
+  alarm(clock: Clock, callback: (timeMs: number) => void): (dueMs: number) => void {
+    return (clock === 'event-time' ? this.#eventTime : this.#wallClock).alarm(callback)
+  }
+
+  schedule(everyMs: number, clock: Clock, callback: (timeMs: number) => void): () => void {
     // As in Kafka Streams: event time is aligned to 0 and due with the first record, wall clock after one interval.
     if (clock === 'event-time') return this.#eventTime.add(0, everyMs, callback)
     return this.#wallClock.add(this.context.wallClockMs() + everyMs, everyMs, callback)
@@ -132,7 +193,7 @@ export class Task implements TaskTopology, OperatorTask {
       } catch (error) {
         throw error instanceof RetryLater ? error : located(this, node.name, 'processing', error)
       }
-      if (this.#eventTime.isDue(context.streamTimeMs)) this.#eventTime.run(context.streamTimeMs)
+      if (this.#eventTime.isDue(context.streamTimeMs)) this.#runTimers(this.#eventTime, context.streamTimeMs)
     }
     return {
       name: node.name,
@@ -144,12 +205,14 @@ export class Task implements TaskTopology, OperatorTask {
         this.timestampMs = timestampMs
         this.rawKey = rawKey
         this.rawValue = rawValue
+        this.#pass++
         let key: unknown
         let value: unknown
         try {
           key = rawKey === null ? null : keySerde.deserialize(rawKey)
           value = rawValue === null ? null : valueSerde.deserialize(rawValue)
         } catch (error) {
+          if (isNoFaultOfRecord(error)) throw error
           if (onError === null) throw located(this, node.name, 'deserialization', error)
           handleError(onError, this, attempts, node.name, 'deserialization', error)
           return
@@ -161,9 +224,15 @@ export class Task implements TaskTopology, OperatorTask {
         this.timestampMs = timestampMs
         this.rawKey = null
         this.rawValue = null
+        this.#pass++
         run(key, value, timestampMs)
       },
     }
+  }
+
+  #runTimers(timers: Punctuations, timeMs: number): void {
+    const nothing = { record: null, headers: NO_HEADERS, rawKey: null, rawValue: null, pass: 0, hasSiblings: false }
+    this.resume({ ...nothing, timestampMs: Math.max(0, timeMs) }, () => timers.run(timeMs))
   }
 
   #topicName(node: GraphSource | GraphSink): string {

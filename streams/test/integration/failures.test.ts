@@ -1,8 +1,20 @@
 import { expect, it } from 'vitest'
 import { uniqueName, until } from '../../../compat-tests/harness/index.ts'
 import { deleteRecords } from '../../src/client/admin.ts'
-import { deadLetter, json, retry, skip, string, topic, topology, type Topology } from '../../src/index.ts'
+import {
+  deadLetter,
+  json,
+  retry,
+  skip,
+  string,
+  topic,
+  topology,
+  type Serde,
+  type Topic,
+  type Topology,
+} from '../../src/index.ts'
 import { describeApps } from '../kit.ts'
+import { alterTopic } from '../reading.ts'
 
 describeApps('records that cannot be processed', (kit) => {
   interface Doubling {
@@ -14,7 +26,7 @@ describeApps('records that cannot be processed', (kit) => {
   }
 
   /** Doubles the numbers in JSON values; what `double` does with each is the test's. */
-  async function aDoubling(double: (n: number) => number = (n) => 2 * n): Promise<Doubling> {
+  async function aDoubling(double: (n: number) => number = (n) => 2 * n, partitions = 1): Promise<Doubling> {
     const name = uniqueName('doubling')
     const input = topic(`${name}-in`, { key: string(), value: json<{ n: number }>() })
     const output = topic(`${name}-out`, { key: string(), value: json<number>() })
@@ -24,7 +36,11 @@ describeApps('records that cannot be processed', (kit) => {
       .mapValues(({ n }) => double(n))
       .to(output)
     const dead = `${name}-dead`
-    await kit.createTopics(...[input.name, output.name, dead].map((one) => ({ name: one, partitions: 1 })))
+    await kit.createTopics(
+      { name: input.name, partitions },
+      { name: output.name, partitions: 1 },
+      { name: dead, partitions: 1 },
+    )
     return {
       app,
       input: input.name,
@@ -127,6 +143,93 @@ describeApps('records that cannot be processed', (kit) => {
     await until(async () => (await kit.read(`${name}-dead`)).length === 1, { what: 'the large one' })
     expect((await kit.read(output.name)).map(({ key }) => key)).toEqual(['a', 'c'])
     expect((await kit.read(`${name}-dead`)).map(({ key }) => key)).toEqual(['b'])
+    expect(running.failure).toBeNull()
+  })
+
+  it('wait for a broker that refuses their results for a while, and the other partitions go on', async () => {
+    const name = uniqueName('refused')
+    const text = { key: string(), value: string() }
+    const [input, large, small] = ['in', 'large', 'small'].map((one) => topic(`${name}-${one}`, text)) as [
+      Topic<string, string>,
+      Topic<string, string>,
+      Topic<string, string>,
+    ]
+    const app = topology(name)
+    const records = app.stream(input)
+    records.mapValues((value) => value.repeat(100)).to(large)
+    records.to(small)
+    await kit.createTopics(
+      { name: input.name, partitions: 1 },
+      { name: large.name, partitions: 1, configs: { 'max.message.bytes': '1000' } },
+      { name: small.name, partitions: 1 },
+    )
+    await using running = await kit.start(app, {
+      onProductionError: retry({ attempts: 1_000, backoff: '20ms', then: skip() }),
+    })
+    await kit.send(input.name, [{ key: 'a', value: 'large enough' }])
+    await until(async () => (await kit.read(small.name)).length === 1, { what: 'the small record' })
+    // While the large one waits, records are processed and results written.
+    await kit.send(input.name, [{ key: 'b', value: 'x' }])
+    await until(async () => (await kit.read(small.name)).length === 2, { what: 'the next small record' })
+    expect(await kit.read(large.name)).toEqual([])
+    expect(running.metrics().commitCount).toBe(0)
+    await alterTopic(kit.cluster, large.name, { 'max.message.bytes': '10000' })
+    await until(async () => (await kit.read(large.name)).length === 2, { what: 'the large records' })
+    expect((await kit.read(large.name)).map(({ key }) => key)).toEqual(['a', 'b'])
+    await until(() => running.metrics().commitCount > 0, { what: 'a commit' })
+    expect(running.failure).toBeNull()
+  })
+
+  it('that are tried again hold up neither the other tasks of the worker nor their commits', async () => {
+    const { app, input, results } = await aDoubling((n) => {
+      if (n === 13 && isBroken) throw new Error('not yet')
+      return 2 * n
+    }, 2)
+    let isBroken = true
+    await kit.send(input, [
+      { ...aNumber(13), partition: 0 },
+      { ...aNumber(1), partition: 1 },
+    ])
+    await using running = await kit.start(app, {
+      onProcessingError: retry({ attempts: 1, backoff: '1h' }),
+    })
+    await until(async () => (await results()).length === 1, { what: 'the other result' })
+    await kit.send(input, [{ ...aNumber(2), partition: 1 }])
+    await until(async () => (await results()).length === 2, { what: 'the next result' })
+    await until(() => running.metrics().lag.some(({ partition, lag }) => partition === 1 && lag === 0), {
+      what: 'end of the other partition',
+    })
+    expect(await results()).toEqual(['2', '4'])
+    expect(running.failure).toBeNull()
+    isBroken = false
+  })
+
+  it('cannot be read are tried again, too, and given up as the handler says', async () => {
+    const name = uniqueName('unreadable')
+    let attempts = 0
+    const reading: Serde<string> = {
+      name: 'slow to learn',
+      serialize: (value) => Buffer.from(value),
+      deserialize: (bytes) => {
+        if (String(bytes) === 'never') throw new Error('not this one')
+        if (String(bytes) === 'later' && ++attempts < 3) throw new Error('not yet')
+        return String(bytes)
+      },
+    }
+    const input = topic(`${name}-in`, { key: string(), value: reading })
+    const output = topic(`${name}-out`, { key: string(), value: string() })
+    const app = topology(name)
+    const onError = retry({ attempts: 2, backoff: '5ms', maxBackoff: '20ms', then: deadLetter(`${name}-dead`) })
+    app.stream(input, { onError }).to(output)
+    await kit.createTopics(...[input.name, output.name, `${name}-dead`].map((one) => ({ name: one, partitions: 1 })))
+    await kit.send(
+      input.name,
+      ['later', 'never', 'now'].map((value) => ({ key: 'k', value })),
+    )
+    await using running = await kit.start(app)
+    await until(async () => (await kit.read(output.name)).length === 2, { what: 'the good ones' })
+    expect((await kit.read(output.name)).map(({ value }) => String(value))).toEqual(['later', 'now'])
+    expect((await kit.read(`${name}-dead`)).map(({ value }) => String(value))).toEqual(['never'])
     expect(running.failure).toBeNull()
   })
 

@@ -66,6 +66,16 @@ describeApps('word count', (kit) => {
     expect((await counts())['all']).toBe(200)
   })
 
+  it('commits before its interval is over when the changes that wait take too much memory', async () => {
+    const { words, input } = await aWordCount(1)
+    await using app = await kit.start(words, { commitInterval: '1h' })
+    const lines = Array.from({ length: 500 }, (_, i) =>
+      aLine(Array.from({ length: 100 }, (_word, w) => `w${i * 100 + w}`).join(' '), i),
+    )
+    await kit.send(input, lines)
+    await until(() => app.metrics().commitCount > 0, { what: 'a commit' })
+  })
+
   it('spreads its tasks over two instances, and one takes over at once when the other is closed', async () => {
     const { words, input, counts } = await aWordCount(4)
     const patient = { sessionTimeout: '30s' } as const

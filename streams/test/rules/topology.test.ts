@@ -101,6 +101,10 @@ describe('a topology', () => {
     expect(wrong((app) => void app.stream(A).groupByKey().windowedBy(tumbling(10)).count({ retention: 5 }))).toThrow(
       /must keep windows for 10 ms/,
     )
+    const visits = session(10, { grace: 5 })
+    expect(wrong((app) => void app.stream(A).groupByKey().windowedBy(visits).count({ retention: 14 }))).toThrow(
+      /must keep windows for 15 ms, its retention is 14 ms/,
+    )
   })
 
   it('may read a topic in several places through the same stream', () => {

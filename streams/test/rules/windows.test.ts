@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { hopping, session, sliding, tumbling, untilTimeLimit, untilWindowCloses } from '../../src/index.ts'
+import {
+  hopping,
+  session,
+  sliding,
+  testDriver,
+  topology,
+  tumbling,
+  untilTimeLimit,
+  untilWindowCloses,
+} from '../../src/index.ts'
 import { A, LATE, concat, harness, rowsToOut, toOut } from './harness.ts'
 
 const finals = { emit: 'on-window-close' as const }
@@ -129,6 +138,29 @@ describe('windows', () => {
     expect(t.feed('A k=x@10', 'A k=x@0')).toEqual(['k@20/20=-@20 k@10/20=2@20', 'k@10/20=-@20 k@0/20=3@20'])
     expect(t.feed('A q=x@10')).toEqual([''])
     expect(t.dropped).toBe(1)
+  })
+
+  it('W4: a longer retention keeps sessions for queries and changes no result', () => {
+    const keptAt = (retention: number | undefined): number[] => {
+      const app = topology('sessions')
+      const results: string[] = []
+      const counted = app
+        .stream(A)
+        .groupByKey()
+        .windowedBy(session(10))
+        .count({ name: 'visits', ...(retention === undefined ? {} : { retention }) })
+      counted.toStream().peek((window, count) => results.push(`${window.key}@${window.startMs}=${count}`))
+      const driver = testDriver(app)
+      const kept = [0, 10, 25, 50, 51].map((ts) => {
+        driver.input(A).send(ts === 0 ? 'a' : 'z', 'x', { ts })
+        return driver.windowStore<string, number>('visits').fetch('a').length
+      })
+      driver.input(A).send('a', 'late', { ts: 30 })
+      expect(results.filter((one) => one.startsWith('a'))).toEqual(['a@0=1'])
+      return kept
+    }
+    expect(keptAt(undefined)).toEqual([1, 1, 0, 0, 0])
+    expect(keptAt(50)).toEqual([1, 1, 1, 1, 0])
   })
 
   it('W5: a merge ends each absorbed session, then shows the merged one; the new record is added last', () => {

@@ -44,7 +44,7 @@ class LmdbBacking implements StoreBacking {
   readonly #rows: Bytes
   readonly #times: Bytes
   readonly #meta: Bytes
-  #staged: (() => void)[] = []
+  readonly #staged = new StagedWrites()
   #failure: StateStorageError | null = null
   #isClosed = false
 
@@ -75,25 +75,25 @@ class LmdbBacking implements StoreBacking {
   }
 
   stagePut(key: Buffer, value: Buffer): void {
-    this.#staged.push(() => this.#rows.putSync(prefixed(key), value))
+    this.#staged.add(PUT_ROW, key, value)
   }
 
   stageRemove(key: Buffer): void {
-    this.#staged.push(() => this.#rows.removeSync(prefixed(key)))
+    this.#staged.add(REMOVE_ROW, key, EMPTY)
   }
 
   stageTimePut(key: Buffer): void {
-    this.#staged.push(() => this.#times.putSync(prefixed(key), EMPTY))
+    this.#staged.add(PUT_TIME, key, EMPTY)
   }
 
   stageTimeRemove(key: Buffer): void {
-    this.#staged.push(() => this.#times.removeSync(prefixed(key)))
+    this.#staged.add(REMOVE_TIME, key, EMPTY)
   }
 
   stageMeta(name: string, value: number): void {
     const bytes = Buffer.allocUnsafe(8)
     bytes.writeDoubleBE(value)
-    this.#staged.push(() => this.#meta.putSync(Buffer.from(name), bytes))
+    this.#staged.add(PUT_META, Buffer.from(name), bytes)
   }
 
   meta(name: string): number | null {
@@ -102,14 +102,19 @@ class LmdbBacking implements StoreBacking {
 
   commit(changelogOffset: number | null): void {
     if (changelogOffset !== null) this.stageMeta('offset', changelogOffset)
-    const staged = this.#staged
-    this.#staged = []
-    if (staged.length === 0) return
+    if (this.#staged.isEmpty) return
     this.#attempt(() =>
       this.#root.transactionSync(() => {
-        for (const write of staged) write()
+        this.#staged.replay((kind, key, value) => {
+          if (kind === PUT_ROW) this.#rows.putSync(key, value)
+          else if (kind === REMOVE_ROW) this.#rows.removeSync(key)
+          else if (kind === PUT_TIME) this.#times.putSync(key, EMPTY)
+          else if (kind === REMOVE_TIME) this.#times.removeSync(key)
+          else this.#meta.putSync(key.subarray(1), value)
+        })
       }),
     )
+    this.#staged.clear()
   }
 
   close(): void {
@@ -133,6 +138,72 @@ class LmdbBacking implements StoreBacking {
       this.close()
       throw this.#failure
     }
+  }
+}
+
+const PUT_ROW = 0
+const REMOVE_ROW = 1
+const PUT_TIME = 2
+const REMOVE_TIME = 3
+const PUT_META = 4
+
+const FIRST_BYTES = 64 * 1024
+const LARGE_BYTES = 4 * 1024
+/** What a larger commit needed is not kept for the next one. */
+const KEPT_BYTES = 4 * 1024 * 1024
+
+/** The writes of the next commit: their bytes one after the other, so that a hundred thousand are no more objects than one. */
+class StagedWrites {
+  #bytes = Buffer.allocUnsafe(FIRST_BYTES)
+  #at = 0
+  /** Three numbers for each write: kind, where its key ends, where its value ends. It begins where the one before ends. */
+  #writes: number[] = []
+  /** Values that are not copied, by the index of their write. */
+  readonly #large = new Map<number, Buffer>()
+
+  get isEmpty(): boolean {
+    return this.#writes.length === 0
+  }
+
+  /** The value must not change until the commit. */
+  add(kind: number, key: Buffer, value: Buffer): void {
+    if (value.length > LARGE_BYTES) {
+      this.#large.set(this.#writes.length, value)
+      value = EMPTY
+    }
+    const end = this.#at + 1 + key.length + value.length
+    if (end > this.#bytes.length) this.#grow(end)
+    const bytes = this.#bytes
+    bytes[this.#at] = PREFIX
+    bytes.set(key, this.#at + 1)
+    bytes.set(value, this.#at + 1 + key.length)
+    this.#writes.push(kind, this.#at + 1 + key.length, end)
+    this.#at = end
+  }
+
+  /** In the order in which they came; keys have the prefix of `prefixed`. */
+  replay(write: (kind: number, key: Buffer, value: Buffer) => void): void {
+    let at = 0
+    for (let index = 0; index < this.#writes.length; index += 3) {
+      const keyEnd = this.#writes[index + 1]!
+      const end = this.#writes[index + 2]!
+      const value = this.#large.get(index) ?? this.#bytes.subarray(keyEnd, end)
+      write(this.#writes[index]!, this.#bytes.subarray(at, keyEnd), value)
+      at = end
+    }
+  }
+
+  clear(): void {
+    this.#at = 0
+    this.#writes = []
+    this.#large.clear()
+    if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.allocUnsafe(FIRST_BYTES)
+  }
+
+  #grow(neededBytes: number): void {
+    const grown = Buffer.allocUnsafe(Math.max(neededBytes, 2 * this.#bytes.length))
+    grown.set(this.#bytes.subarray(0, this.#at))
+    this.#bytes = grown
   }
 }
 

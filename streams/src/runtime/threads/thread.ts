@@ -1,0 +1,82 @@
+// Where a thread begins: it runs the topology of a module as an application of its own, and tells its owner about it.
+import { parentPort, workerData } from 'node:worker_threads'
+import { StreamsApp } from '../app.ts'
+import type { StreamsLogger } from '../options.ts'
+import { sentError, type FromThread, type Question, type Status, type ThreadData, type ToThread } from './messages.ts'
+import { importTopology } from './topology-module.ts'
+
+const STATUS_EVERY_MS = 250
+
+const port = parentPort!
+const tell = (message: FromThread): void => port.postMessage(message)
+
+async function main({ module, options, isLogged }: ThreadData): Promise<void> {
+  const logger: StreamsLogger = {
+    info: (message) => tell({ kind: 'log', level: 'info', message }),
+    warn: (message) => tell({ kind: 'log', level: 'warn', message }),
+  }
+  let join!: () => void
+  const mayJoin = new Promise<void>((resolve) => (join = resolve))
+  port.on('message', (message: ToThread) => {
+    if (message.kind === 'join') join()
+  })
+  let app: StreamsApp
+  try {
+    const prepared = (): Promise<void> => {
+      tell({ kind: 'prepared' })
+      return mayJoin
+    }
+    app = await StreamsApp.run(
+      await importTopology(module),
+      { ...options, ...(isLogged ? { logger } : {}) },
+      { prepared },
+    )
+  } catch (error) {
+    tell({ kind: 'ended', error: sentError(error), status: null })
+    port.close()
+    return
+  }
+  const status = (): Status => ({ state: app.state, metrics: app.metrics() })
+  tell({ kind: 'started', applicationId: app.applicationId, status: status() })
+  app.running().then(
+    () => tell({ kind: 'status', status: status() }),
+    () => {},
+  )
+  const telling = setInterval(() => tell({ kind: 'status', status: status() }), STATUS_EVERY_MS)
+  port.on('message', (message: ToThread) => {
+    if (message.kind === 'close') void app.close()
+    if (message.kind !== 'ask') return
+    const { id, question } = message
+    answerTo(app, question).then(
+      (value) => tell({ kind: 'answer', id, value, status: status() }),
+      (error: unknown) => tell({ kind: 'refused', id, error: sentError(error) }),
+    )
+  })
+  await app.closed
+  clearInterval(telling)
+  tell({ kind: 'ended', error: app.failure === null ? null : sentError(app.failure), status: status() })
+  port.close()
+}
+
+async function answerTo(app: StreamsApp, question: Question): Promise<unknown> {
+  switch (question.what) {
+    case 'commit':
+      await app.commit()
+      return null
+    case 'metrics':
+      return null
+    case 'get':
+      return app.query(question.store).get(question.key)
+    case 'windows': {
+      const { from, to } = question
+      return app.query(question.store).windows(question.key, {
+        ...(from === undefined ? {} : { from }),
+        ...(to === undefined ? {} : { to }),
+      })
+    }
+    case 'all':
+      return [...app.query(question.store).all()]
+  }
+}
+
+await main(workerData as ThreadData)

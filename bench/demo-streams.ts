@@ -15,7 +15,19 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { hopping, int64, json, run, session, string, topic, topology, windowed, type Windowed } from '@millrace/streams'
+import {
+  hopping,
+  int64,
+  json,
+  run,
+  session,
+  showProgress,
+  string,
+  topic,
+  topology,
+  windowed,
+  type Windowed,
+} from '@millrace/streams'
 import { type Admin, Kafka, logLevel, Partitioners, type Producer } from 'kafkajs'
 import { Broker } from 'millrace'
 
@@ -176,6 +188,7 @@ async function runJob(bootstrap: string, name: string, stateDir: string): Promis
     heartbeatInterval: '200ms',
   })
 
+  using _progress = showProgress(app)
   const answer = async (path: string): Promise<unknown> => {
     const [, what, key = ''] = path.split('/')
     switch (what) {
@@ -222,7 +235,10 @@ class Job {
 
   constructor(bootstrap: string, name: string, stateDir: string) {
     this.#child = fork(import.meta.filename, ['job', bootstrap, name, stateDir], { silent: true })
-    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text
+      for (const line of text.split('\n')) if (/^restor(ing|ed)/.test(line)) console.log(`job: ${line}`)
+    })
     this.#port = new Promise((resolve) => {
       this.#child.once('message', (message) => resolve((message as { port: number }).port))
     })

@@ -14,6 +14,7 @@ import { scaleSection } from './measure/scale-section.ts'
 import { circumstances, markdownTable, rowsOf, tableOf } from './measure/table.ts'
 import { readable } from './measure/statistics.ts'
 import { scenarios } from './scenarios/index.ts'
+import { streamsSection, type StreamsResult } from './streams/result.ts'
 
 function main(): void {
   const { values } = parseArgs({
@@ -31,6 +32,8 @@ function main(): void {
   if (results.length > 0) writeSection('comparison', comparison(results))
   if (scale !== null) writeSection('scale', scaleSection(scale))
   if (capacity !== null) writeSection('capacity', capacitySection(capacity))
+  const streams = readJson<StreamsResult>(values.from, 'streams')
+  if (streams?.lines.every((line) => 'measured' in line) === true) writeSection('streams', streamsSection(streams))
   console.log(
     `${results.length} of ${scenarios.length} scenarios, ${scale?.points.length ?? 0} points of scale, ` +
       `${capacity?.runs.length ?? 0} climbs`,

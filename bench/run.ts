@@ -17,6 +17,7 @@ import { cpuSeconds, residentMegabytes, unwrittenMegabytes } from './measure/pro
 import { output } from './measure/processes.ts'
 import { readJson, type Result, resultsDir, type Round, writeJson } from './measure/results.ts'
 import { circumstances, tableOf } from './measure/table.ts'
+import { touchMemory } from './measure/touch-memory.ts'
 import { chosen } from './scenarios/index.ts'
 import type { Figures, Scenario } from './scenarios/scenario.ts'
 
@@ -153,6 +154,7 @@ async function measure(scenario: Scenario, options: Options): Promise<Result | n
 
 async function measureRound(runner: Runner, all: readonly Runner[], seconds: number): Promise<Round> {
   await settle()
+  if (runner.fillsMemory) await touchMemory()
   const neighbours = all.filter((other) => other !== runner)
   const cpuOfNeighbours = (): number => neighbours.reduce((sum, other) => sum + other.cpu(), 0)
   const startMs = performance.now()
@@ -221,6 +223,10 @@ class Runner {
     if (this.#broker === null) return this.#scenario.ownRound!(this.contestant, { seconds })
     const figures = await this.#scenario.round!(this.#broker, { seconds })
     return { ...figures, memory: residentMegabytes(this.#broker.pid).now }
+  }
+
+  get fillsMemory(): boolean {
+    return this.#scenario.fillsMemory === true
   }
 
   cpu(): number {

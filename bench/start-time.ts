@@ -125,7 +125,18 @@ async function measureEmbedded(): Promise<EmbeddedTimes> {
 /** Starts the command and stops it again; the time from the spawn to the answer. */
 async function processStart(dataDir: string, codeCache: string): Promise<number> {
   const port = await freePort()
-  const args = ['-C', 'source', command, 'start', '--port', String(port), '--data', dataDir]
+  const args = [
+    '-C',
+    'source',
+    command,
+    'start',
+    '--port',
+    String(port),
+    '--data',
+    dataDir,
+    '--set',
+    'acks.after=write',
+  ]
   const env = { ...process.env, NODE_COMPILE_CACHE: codeCache }
   const startMs = performance.now()
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })

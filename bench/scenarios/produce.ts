@@ -11,6 +11,7 @@ interface Shape {
   readonly flags: LoadFlags
   readonly contestants?: readonly Contestant[]
   readonly seconds?: number
+  readonly fillsMemory?: boolean
 }
 
 /** Producing by the light generator, in a closed loop or at a rate. */
@@ -22,6 +23,7 @@ export function producing(shape: Shape): Scenario {
     contestants,
     metrics,
     ...(ownSeconds === undefined ? {} : { seconds: ownSeconds }),
+    ...(shape.fillsMemory === true ? { fillsMemory: true } : {}),
     settings: { partitions, ...textual(flags) },
     round: (broker, { seconds }) =>
       withTopic(broker, partitions, async (topic) =>
@@ -67,6 +69,7 @@ const onePartition: Scenario[] = [100, 1024].flatMap((recordBytes) =>
         ],
         flags: { recordBytes, batchBytes: batch.bytes, acks, connections: 1, inFlight: 5 },
         ...(batch.bytes > 16_384 ? { seconds: SHORT_SECONDS } : {}),
+        fillsMemory: true,
       })
     }),
   ),
@@ -103,6 +106,7 @@ const manyPartitions: Scenario[] = [
     metrics: [metric.recordRate(), metric.ackP99(), metric.cpu({ ratioAtMost: 0.25 }), metric.memory({ atMost: 150 })],
     flags: { recordBytes: 100, ...batch, acks: 'all', connections, inFlight: 5 },
     seconds: SHORT_SECONDS,
+    fillsMemory: true,
   }),
 )
 

@@ -44,6 +44,8 @@ export interface Scenario {
   readonly round?: (broker: Broker, time: Time) => Promise<Figures>
   /** One round of a scenario that starts its brokers itself, and has nothing to warm up. */
   readonly ownRound?: (contestant: Contestant, time: Time) => Promise<Figures>
+  /** A round writes gigabytes into the page cache, so that it matters in which state free memory is. */
+  readonly fillsMemory?: boolean
   /** Fills what is read in every round; once per broker, before the warm-up. */
   readonly fill?: (broker: Broker) => Promise<void>
 }

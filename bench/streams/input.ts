@@ -14,7 +14,7 @@ interface InputRecord {
   readonly value: string
 }
 
-/** The n-th record of an input; the same for every engine and every broker. */
+/** The n-th record of an input; the same for every engine and every broker, in every run. */
 const recordOf: Readonly<Record<Input, (n: number) => InputRecord>> = {
   events: (n) => ({ key: `k${mix(n) % 100_000}`, value: padded(`v${n}`, 100) }),
   lines: (n) => ({

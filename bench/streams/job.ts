@@ -1,33 +1,13 @@
-// One query as a process of its own, as KafkaStreamsJob.java is: query, bootstrap, prefix, records, state directory,
-// application.
-import { readFileSync } from 'node:fs'
+// One query by @millrace/streams as a process of its own, as KafkaStreamsJob.java is by Kafka Streams.
 import { run } from '@millrace/streams'
+import { COMMIT_INTERVAL_MS, jobOptions, Progress } from './progress.ts'
 import { build, type Query } from './queries.ts'
 
-const [query, bootstrap, prefix, records, stateDir, application] = process.argv.slice(2) as [
-  Query,
-  string,
-  string,
-  string,
-  string,
-  string,
-]
-const wanted = Number(records)
-let seen = 0
-let firstMs = 0
-let finished: () => void = () => {}
-const done = new Promise<void>((resolve) => {
-  finished = resolve
-})
-
-const job = build(query, { prefix, application }, () => {
-  if (seen === 0) firstMs = performance.now()
-  seen += 1
-  if (seen === wanted) finished()
-})
-const app = await run(job, { brokers: [bootstrap], stateDir })
-await done
-const seconds = (performance.now() - firstMs) / 1000
-const peakMegabytes = Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) / 1024)
-console.log(JSON.stringify({ records: seen, seconds, peakMegabytes }))
+const options = jobOptions()
+const progress = new Progress(options.counted)
+const job = build(options.query as Query, options, progress)
+const { bootstrap, stateDir } = options
+const app = await run(job, { brokers: [bootstrap], stateDir, commitInterval: COMMIT_INTERVAL_MS })
+await progress.drained(options.drainMs)
 await app.close()
+console.log(JSON.stringify(progress.measured()))

@@ -1,68 +1,137 @@
-// npm run bench:streams [-- query...] [--records N] [--rounds N] [--brokers millrace,kafka]: the same queries over the
-// same input by @millrace/streams, one worker, and by Kafka Streams 4.3.1, one thread, alternating, on each broker.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+// npm run bench:streams: the same queries over the same input by @millrace/streams, one worker, by Kafka Streams 4.3.1,
+// one thread, and by @kafkats/flow where it has what the query needs, in turn, on each broker. Their results must be the
+// same.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
-import { kafka, ours, startBroker, type Broker } from '../measure/brokers.ts'
+import { kafka, ours, startBroker, type Broker, type Kind } from '../measure/brokers.ts'
 import { installKafka } from '../measure/kafka.ts'
-import { loadAverage, machine, versions } from '../measure/machine.ts'
+import { loadAverage, machine, root, versions } from '../measure/machine.ts'
 import { output } from '../measure/processes.ts'
-import { writeJson, resultsDir } from '../measure/results.ts'
-import { median } from '../measure/statistics.ts'
-import { markdownTable } from '../measure/table.ts'
+import { readJson, resultsDir, writeJson } from '../measure/results.ts'
+import { digestOf, type Digest } from './digest.ts'
 import { fill } from './input.ts'
-import { inputsOf, queries, type Input, type Query } from './queries.ts'
+import { jobArguments, type JobOptions, type Measured } from './progress.ts'
+import { engines, rateOf, tableOf, thousands, type Engine, type Line, type StreamsResult } from './result.ts'
+import { countedOf, inputsOf, inputTopic, queries, recordsOf, shareOf, tables, type Query } from './queries.ts'
 
 const here = import.meta.dirname
 const cache = resolve(here, '..', '.cache', 'streams')
 const JOB_TIMEOUT_MS = 300_000
+/** Longer than the commit interval, at which caches give out what they held back. */
+const DRAIN_MS = 8000
 
-interface Measured {
-  readonly records: number
-  readonly seconds: number
-  readonly peakMegabytes: number
-}
-
-interface Line {
-  readonly query: Query
-  readonly broker: string
-  readonly ours: readonly Measured[]
-  readonly kafkaStreams: readonly Measured[]
-}
+/** The smaller young generation and the earlier collections cost some CPU and save half of the memory. */
+const nodeFlags = ['--max-semi-space-size=4', '--heap-growing-percent=50']
+const javaFlags = ['-Xmx1G']
+/** @kafkats/flow has no repartition topics, and its joins and sessions have other rules. */
+const kafkatsQueries: ReadonlySet<Query> = new Set(['map', 'count', 'windowed', 'q0', 'q1', 'q2'])
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    records: { type: 'string', default: '600000' },
-    rounds: { type: 'string', default: '3' },
-    brokers: { type: 'string', default: 'kafka,millrace' },
+    engine: { type: 'string', default: 'millrace,kafka-streams' },
+    broker: { type: 'string', default: 'kafka,millrace' },
+    rounds: { type: 'string', default: '3,1' },
+    scale: { type: 'string', default: '1' },
+    resume: { type: 'boolean', default: false },
+    out: { type: 'string', default: resultsDir },
+    name: { type: 'string', default: 'streams' },
+    help: { type: 'boolean', default: false },
   },
 })
-const chosen = positionals.length === 0 ? queries : queries.filter((query) => positionals.includes(query))
-const records = Number(flags.records)
-const rounds = Number(flags.rounds)
+if (flags.help) {
+  console.log(`npm run bench:streams -- [query...] [options]
+
+  queries    ${queries.join(' ')}; all unless given
+  --engine   ${engines.join(',')}; the first two unless given
+  --broker   kafka,millrace
+  --rounds   of every query on each of the brokers, 3,1 unless given
+  --scale    multiplies the number of records
+  --resume   leaves out what has a result of this commit
+  --out      the directory of the results, ${resultsDir}
+  --name     of their file, streams unless given: engines that need another scale have one of their own`)
+  process.exit(0)
+}
+const chosen = oneOf<Query>('query', queries, positionals.length === 0 ? [...queries] : positionals)
+const chosenEngines = oneOf<Engine>('engine', engines, flags.engine.split(','))
+const chosenBrokers = oneOf<Kind>('broker', ['kafka', 'millrace'], flags.broker.split(','))
+const rounds = flags.rounds.split(',').map(Number)
+const scale = Number(flags.scale)
+const commit = commitOf('streams', 'protocol', 'native', 'bench/streams', ':!*.test.ts', ':!bench/results')
 
 await installKafka()
-await compileJava()
-console.log(`load average before: ${loadAverage().join(' ')}`)
-const lines: Line[] = []
-for (const contestant of [kafka, ours].filter(({ kind }) => flags.brokers.split(',').includes(kind))) {
-  const broker = await startBroker(contestant)
+await compile()
+const before = readJson<Partial<StreamsResult>>(flags.out, flags.name)
+let lines: readonly Line[] = before?.lines?.every((line) => 'measured' in line) === true ? before.lines : []
+console.log(`load average ${loadAverage().join(' ')}, commit ${commit}`)
+for (const [index, kind] of chosenBrokers.entries()) {
+  const missing = chosen.filter((query) => !(flags.resume && isDone(query, kind)))
+  if (missing.length === 0) continue
+  const broker = await startBroker(kind === 'kafka' ? kafka : ours)
   try {
-    await fillAll(broker)
-    for (const query of chosen) lines.push(await measure(query, broker))
+    const filled = new Set<string>()
+    for (const query of missing) {
+      const line = await measure(query, broker, rounds[index] ?? rounds[0]!, filled)
+      lines = [...lines.filter((other) => other.query !== query || other.broker !== kind), line]
+      const settings = { node: nodeFlags.join(' '), java: javaFlags.join(' '), commitInterval: '5s' }
+      writeJson(flags.out, flags.name, { machine: machine(tmpdir()), versions: versions(), settings, lines })
+    }
   } finally {
     await broker.stop()
   }
 }
-print(lines)
-writeJson(resultsDir, 'streams', { machine: machine(tmpdir()), versions: versions(), records, rounds, lines })
-console.log(`load average after: ${loadAverage().join(' ')}`)
+for (const broker of chosenBrokers) {
+  for (const engine of ['kafka-streams', 'kafkats'] as const) {
+    const chosenLines = lines.filter(({ query }) => chosen.includes(query))
+    const table = tableOf(chosenLines, broker, engine)
+    if (table !== null) console.log(`\n${table}\n`)
+  }
+}
+console.log(`load average ${loadAverage().join(' ')}`)
+const different = lines.filter(({ isSame }) => !isSame)
+for (const { query, broker } of different) console.log(`${query} on ${broker}: the results are not the same`)
+if (different.length > 0) process.exitCode = 1
 
-/** The jars of Kafka Streams and the job's classes, once per checkout. */
-async function compileJava(): Promise<void> {
+function oneOf<T extends string>(what: string, known: readonly T[], given: readonly string[]): T[] {
+  const unknown = given.find((one) => !(known as readonly string[]).includes(one))
+  if (unknown === undefined) return given as T[]
+  console.error(`${what} ${unknown} is unknown: there are ${known.join(' ')}`)
+  return process.exit(2)
+}
+
+function commitOf(...paths: string[]): string {
+  const git = (...args: string[]): string => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout.trim()
+  const last = git('log', '-1', '--format=%h', '--abbrev=12', '--', ...paths)
+  return git('status', '--porcelain', '--', ...paths) === '' ? last : `${last}+`
+}
+
+function isDone(query: Query, kind: Kind): boolean {
+  const line = lines.find((one) => one.query === query && one.broker === kind)
+  if (line === undefined || line.commit !== commit || line.records !== Math.floor(recordsOf[query] * scale))
+    return false
+  return chosenEngines.every((engine) => !runs(engine, query) || line.measured[engine] !== undefined)
+}
+
+function runs(engine: Engine, query: Query): boolean {
+  return engine !== 'kafkats' || kafkatsQueries.has(query)
+}
+
+/** What users run: our packages as they are published, jobs without types, and the jars of Kafka Streams. */
+async function compile(): Promise<void> {
+  const tsc = join(root, 'node_modules', '.bin', 'tsc')
+  await output(process.execPath, [tsc, '-b', join(root, 'streams')])
+  const js = join(cache, 'js')
+  const jobs = ['job.ts', 'kafkats-job.ts'].map((file) => join(here, file))
+  const options = '--ignoreConfig --module nodenext --target es2024 --rewriteRelativeImportExtensions --skipLibCheck'
+  await output(process.execPath, [tsc, ...jobs, '--outDir', js, '--types', 'node', ...options.split(' ')], {
+    cwd: root,
+  })
+  mkdirSync(js, { recursive: true })
+  writeFileSync(join(js, 'package.json'), '{"type":"module"}\n')
   const libs = join(cache, 'lib')
   if (!existsSync(libs)) {
     const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${libs}`]
@@ -71,80 +140,86 @@ async function compileJava(): Promise<void> {
   await output('javac', ['-d', join(cache, 'out'), '-cp', join(libs, '*'), join(here, 'KafkaStreamsJob.java')])
 }
 
-async function fillAll(broker: Broker): Promise<void> {
-  const inputs = new Set(chosen.flatMap((query) => inputsOf[query]))
-  await withAdmin(broker, [...inputs])
-  for (const input of inputs) await fill(broker.port, `in-${input}`, input, shareOf(input))
+async function measure(query: Query, broker: Broker, times: number, filled: Set<string>): Promise<Line> {
+  const { kind } = broker.contestant
+  const records = Math.floor(recordsOf[query] * scale)
+  await fillInputs(query, broker, records, filled)
+  const earlier = lines.find((one) => one.query === query && one.broker === kind)
+  const isEarlierValid = earlier?.commit === commit && earlier.records === records
+  const measured: Partial<Record<Engine, Measured[]>> = isEarlierValid ? { ...(earlier.measured as object) } : {}
+  const outputs: Partial<Record<Engine, Digest>> = isEarlierValid ? { ...earlier.outputs } : {}
+  for (const engine of chosenEngines) if (runs(engine, query)) measured[engine] = []
+  for (let round = 0; round < times; round++) {
+    for (const engine of chosenEngines) {
+      if (!runs(engine, query)) continue
+      // An application of its own, so that nothing of an earlier round is gone on with: no offsets, no internal topics.
+      const application = `${query}-${engine}-${round}-${process.pid}`
+      const outTopic = `${application}-out`
+      await createTopics(broker, [outTopic])
+      measured[engine]!.push(await runJob(engine, query, broker, { application, outTopic, records }))
+      // Once is enough: input and program are the same each time.
+      if (round === 0) outputs[engine] = await digestOf(broker.port, outTopic, tables.has(query))
+    }
+  }
+  const digests = Object.values(outputs).map((digest) => JSON.stringify(digest))
+  const isSame = new Set(digests).size < 2
+  const line = { query, broker: kind, commit, records, measured, outputs, isSame, loadAverage: loadAverage() }
+  const rates = Object.entries(measured).map(([engine, all]) => `${engine} ${thousands(rateOf(records, all))}`)
+  console.log(`${query} on ${kind}: ${rates.join(', ')} records/s; ${isSame ? 'same results' : digests.join(' ')}`)
+  return line
 }
 
-/** Where a query reads two topics, each has half of the records. */
-function shareOf(input: Input): number {
-  return ['left', 'right', 'auctions', 'persons'].includes(input) ? records / 2 : records
+async function fillInputs(query: Query, broker: Broker, records: number, filled: Set<string>): Promise<void> {
+  const share = shareOf(query, records)
+  for (const input of inputsOf[query]) {
+    const topic = inputTopic(input, share)
+    if (filled.has(topic)) continue
+    filled.add(topic)
+    await createTopics(broker, [topic])
+    await fill(broker.port, topic, input, share)
+  }
 }
 
-async function withAdmin(broker: Broker, inputs: readonly Input[]): Promise<void> {
+async function createTopics(broker: Broker, names: readonly string[]): Promise<void> {
   const admin = new Kafka({ brokers: [broker.bootstrap], logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
-  const outputs = chosen.flatMap((query) => ['ts', 'java'].map((engine) => `in-${query}-${engine}-out`))
-  const names = [...inputs.map((input) => `in-${input}`), ...outputs]
   // The records are of 2023, and must not be removed for that.
   const configEntries = [{ name: 'retention.ms', value: '-1' }]
   await admin.createTopics({ topics: names.map((topic) => ({ topic, numPartitions: 1, configEntries })) })
   await admin.disconnect()
 }
 
-async function measure(query: Query, broker: Broker): Promise<Line> {
-  const line = { query, broker: broker.contestant.name, ours: [] as Measured[], kafkaStreams: [] as Measured[] }
-  for (let round = 0; round < rounds; round++) {
-    line.ours.push(await runJob('ts', query, broker, round))
-    line.kafkaStreams.push(await runJob('java', query, broker, round))
-  }
-  const [a, b] = [rate(line.ours), rate(line.kafkaStreams)]
-  console.log(`${query} on ${line.broker}: ${Math.round(a)} against ${Math.round(b)} records/s, ${(a / b).toFixed(2)}x`)
-  return line
-}
-
-async function runJob(engine: 'ts' | 'java', query: Query, broker: Broker, round: number): Promise<Measured> {
+async function runJob(
+  engine: Engine,
+  query: Query,
+  broker: Broker,
+  job: { readonly application: string; readonly outTopic: string; readonly records: number },
+): Promise<Measured> {
   const stateDir = mkdtempSync(join(tmpdir(), 'bench-state-'))
-  const total = inputsOf[query].reduce((sum, input) => sum + shareOf(input), 0)
-  // An application of its own, so that nothing of an earlier round is gone on with: no offsets, no internal topics.
-  const args = [query, broker.bootstrap, 'in-', String(total), stateDir, `${query}-${engine}-${round}`]
+  const options: JobOptions = {
+    ...job,
+    query,
+    bootstrap: broker.bootstrap,
+    records: shareOf(query, job.records),
+    stateDir,
+    counted: engine === 'kafkats' ? job.records : countedOf(query, job.records),
+    drainMs: query === 'q3' || query === 'q5' ? DRAIN_MS : 0,
+  }
   try {
+    const args = jobArguments(options)
+    const classPath = [join(cache, 'out'), join(cache, 'lib', '*')].join(':')
     const text =
-      engine === 'ts'
-        ? await output(process.execPath, ['-C', 'source', join(here, 'job.ts'), ...args], { timeoutMs: JOB_TIMEOUT_MS })
+      engine === 'kafka-streams'
+        ? await output('java', [...javaFlags, '-cp', classPath, 'KafkaStreamsJob', ...args], {
+            timeoutMs: JOB_TIMEOUT_MS,
+          })
         : await output(
-            'java',
-            ['-Xmx1G', '-cp', [join(cache, 'out'), join(cache, 'lib', '*')].join(':'), 'KafkaStreamsJob', ...args],
+            process.execPath,
+            [...nodeFlags, join(cache, 'js', engine === 'millrace' ? 'job.js' : 'kafkats-job.js'), ...args],
             { timeoutMs: JOB_TIMEOUT_MS },
           )
     return JSON.parse(text.trim().split('\n').at(-1)!) as Measured
   } finally {
     rmSync(stateDir, { recursive: true, force: true })
   }
-}
-
-function rate(measured: readonly Measured[]): number {
-  return median(measured.map(({ records: count, seconds }) => count / seconds))
-}
-
-function print(all: readonly Line[]): void {
-  const rows = all.map((line) => {
-    const megabytes = (measured: readonly Measured[]): number =>
-      median(measured.map(({ peakMegabytes }) => peakMegabytes))
-    const [a, b] = [rate(line.ours), rate(line.kafkaStreams)]
-    const [m, n] = [megabytes(line.ours), megabytes(line.kafkaStreams)]
-    return [
-      line.query,
-      line.broker,
-      Math.round(a).toLocaleString('en'),
-      Math.round(b).toLocaleString('en'),
-      `${(a / b).toFixed(2)}x`,
-      `${m} MB`,
-      `${n} MB`,
-      (m / n).toFixed(2),
-    ]
-  })
-  const head = ['query', 'broker', 'ours, records/s', 'Kafka Streams', 'ratio', 'our memory', 'theirs', 'ratio']
-  console.log(markdownTable(head, rows))
 }

@@ -33,7 +33,11 @@ function main(): void {
   if (scale !== null) writeSection('scale', scaleSection(scale))
   if (capacity !== null) writeSection('capacity', capacitySection(capacity))
   const streams = readJson<StreamsResult>(values.from, 'streams')
-  if (streams?.lines.every((line) => 'measured' in line) === true) writeSection('streams', streamsSection(streams))
+  const once = readJson<StreamsResult>(values.from, 'streams-exactly-once')
+  const sections: string[] = []
+  if (streams?.lines.every((line) => 'measured' in line) === true) sections.push(streamsSection(streams))
+  if (once !== null) sections.push(`### Exactly once\n\n${streamsSection(once)}`)
+  if (sections.length > 0) writeSection('streams', sections.join('\n\n'))
   console.log(
     `${results.length} of ${scenarios.length} scenarios, ${scale?.points.length ?? 0} points of scale, ` +
       `${capacity?.runs.length ?? 0} climbs`,

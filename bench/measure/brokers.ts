@@ -33,6 +33,8 @@ export interface Broker {
   readonly dataDir: string
   /** From the start of the process to the first answered Metadata request. */
   readonly startMs: number
+  /** Kills it with -9 and starts it again over its data directory, at the same address. */
+  crash(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -53,18 +55,27 @@ export async function startBroker(contestant: Contestant, options: LaunchOptions
         ? await kafkaLaunch(workDir, port, controllerPort, contestant)
         : ownLaunch(workDir, port, contestant, options)
     const startMs = performance.now()
-    const child = BackgroundProcess.start(launch.command, launch.args, join(workDir, 'out.log'), {
-      cwd: workDir,
-      ...(options.env === undefined ? {} : { env: options.env }),
-    })
+    const start = (): BackgroundProcess =>
+      BackgroundProcess.start(launch.command, launch.args, join(workDir, 'out.log'), {
+        cwd: workDir,
+        ...(options.env === undefined ? {} : { env: options.env }),
+      })
+    let child = start()
     await untilReady(child, port)
     return {
       contestant,
       bootstrap: `127.0.0.1:${port}`,
       port,
-      pid: child.pid,
+      get pid() {
+        return child.pid
+      },
       dataDir: launch.dataDir,
       startMs: performance.now() - startMs,
+      async crash() {
+        await child.stop('SIGKILL')
+        child = start()
+        await untilReady(child, port)
+      },
       async stop() {
         await child.stop()
         rmSync(workDir, { recursive: true, force: true })

@@ -4,6 +4,7 @@ import { durabilityScenarios } from './durability.ts'
 import { footprintScenarios } from './footprint.ts'
 import { produceScenarios } from './produce.ts'
 import type { Scenario } from './scenario.ts'
+import { transactionScenarios } from './transactions.ts'
 
 /** In the order in which they run and are shown. */
 export const scenarios: readonly Scenario[] = [
@@ -12,6 +13,7 @@ export const scenarios: readonly Scenario[] = [
   ...durabilityScenarios,
   ...footprintScenarios,
   ...clientScenarios,
+  ...transactionScenarios,
 ]
 
 /** Those whose names are one of these, or begin with one; all of them where none is given. */

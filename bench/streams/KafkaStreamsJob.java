@@ -22,9 +22,10 @@ import org.apache.kafka.streams.kstream.StreamJoined;
 import org.apache.kafka.streams.kstream.TimeWindows;
 
 /**
- * The queries of queries.ts in Kafka Streams' own DSL, one thread, default settings but for the commit interval, which is
- * that of all engines. Counts at the same stages, and prints the same line when it has ended, as progress.ts does.
- * Arguments: query, bootstrap, records, state directory, application, output topic, counted records, milliseconds of silence behind it.
+ * The queries of queries.ts in Kafka Streams' own DSL, one thread, default settings but for the guarantee and the
+ * commit interval, which are those of all engines. Counts at the same stages, and prints the same line when it has ended, as progress.ts does.
+ * Arguments: query, bootstrap, records, state directory, application, output topic, counted records, milliseconds of silence behind it,
+ * commit interval, guarantee.
  */
 public final class KafkaStreamsJob {
     private static volatile long touchedNs = 0;
@@ -49,7 +50,9 @@ public final class KafkaStreamsJob {
         properties.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
         properties.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
         properties.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
-        properties.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 5000);
+        properties.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, Long.parseLong(args[8]));
+        if (args[9].equals("exactly-once"))
+            properties.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
         properties.put("auto.offset.reset", "earliest");
         KafkaStreams streams = new KafkaStreams(builder.build(properties), properties);
         streams.setUncaughtExceptionHandler(error -> {

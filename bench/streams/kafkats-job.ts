@@ -1,6 +1,6 @@
 // The queries that @kafkats/flow can run over the same input, with its own defaults: state in memory.
 import { flow, string, TimeWindows, type Codec, type KStream } from '@kafkats/flow'
-import { COMMIT_INTERVAL_MS, jobOptions, Progress } from './progress.ts'
+import { commitIntervalMs, jobOptions, Progress } from './progress.ts'
 import { inputTopic, type Input } from './queries.ts'
 
 const options = jobOptions()
@@ -18,7 +18,7 @@ const int64: Codec<number> = {
 const app = flow({
   applicationId: options.application,
   client: { clientId: options.application, brokers: [options.bootstrap] },
-  commitIntervalMs: COMMIT_INTERVAL_MS,
+  commitIntervalMs: commitIntervalMs['at-least-once'],
   stateDir: options.stateDir,
   consumer: { autoOffsetReset: 'earliest' },
   changelog: { replicationFactor: 1 },

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { Guarantee } from '@millrace/streams'
 
 /** What a job prints when it has ended, whatever engine it ran. */
 export interface Measured {
@@ -26,26 +27,21 @@ export interface JobOptions {
   readonly counted: number
   /** How long nothing must come through the stages behind the last counted one; 0 where there are none. */
   readonly drainMs: number
+  readonly guarantee: Guarantee
 }
 
-export const COMMIT_INTERVAL_MS = 5000
+/** Of every engine. For exactly-once, what Kafka Streams and we have when nothing is set. */
+export const commitIntervalMs: Readonly<Record<Guarantee, number>> = { 'at-least-once': 5000, 'exactly-once': 100 }
 
 export function jobArguments(options: JobOptions): string[] {
-  const { query, bootstrap, records, stateDir, application, outTopic, counted, drainMs } = options
-  return [query, bootstrap, String(records), stateDir, application, outTopic, String(counted), String(drainMs)]
+  const { query, bootstrap, records, stateDir, application, outTopic, counted, drainMs, guarantee } = options
+  const numbers = [counted, drainMs, commitIntervalMs[guarantee]].map(String)
+  return [query, bootstrap, String(records), stateDir, application, outTopic, ...numbers, guarantee]
 }
 
 export function jobOptions(): JobOptions {
-  const [query, bootstrap, records, stateDir, application, outTopic, counted, drainMs] = process.argv.slice(2) as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-  ]
+  const [query, bootstrap, records, stateDir, application, outTopic, counted, drainMs, , guarantee] =
+    process.argv.slice(2) as [string, string, string, string, string, string, string, string, string, Guarantee]
   return {
     query,
     bootstrap,
@@ -55,6 +51,7 @@ export function jobOptions(): JobOptions {
     outTopic,
     counted: Number(counted),
     drainMs: Number(drainMs),
+    guarantee,
   }
 }
 

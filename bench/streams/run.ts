@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import type { Guarantee } from '@millrace/streams'
 import { Kafka, logLevel } from 'kafkajs'
 import { kafka, ours, startBroker, type Broker, type Kind } from '../measure/brokers.ts'
 import { installKafka } from '../measure/kafka.ts'
@@ -14,7 +15,7 @@ import { output } from '../measure/processes.ts'
 import { readJson, resultsDir, writeJson } from '../measure/results.ts'
 import { digestOf, type Digest } from './digest.ts'
 import { fill } from './input.ts'
-import { jobArguments, type JobOptions, type Measured } from './progress.ts'
+import { commitIntervalMs, jobArguments, type JobOptions, type Measured } from './progress.ts'
 import { engines, rateOf, tableOf, thousands, type Engine, type Line, type StreamsResult } from './result.ts'
 import { countedOf, inputsOf, inputTopic, queries, recordsOf, shareOf, tables, type Query } from './queries.ts'
 
@@ -34,12 +35,13 @@ const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     engine: { type: 'string', default: 'millrace,kafka-streams' },
+    guarantee: { type: 'string', default: 'at-least-once' },
     broker: { type: 'string', default: 'kafka,millrace' },
     rounds: { type: 'string', default: '3,1' },
     scale: { type: 'string', default: '1' },
     resume: { type: 'boolean', default: false },
     out: { type: 'string', default: resultsDir },
-    name: { type: 'string', default: 'streams' },
+    name: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -49,23 +51,31 @@ if (flags.help) {
   queries    ${queries.join(' ')}; all unless given
   --engine   ${engines.join(',')}; the first two unless given
   --broker   kafka,millrace
+  --guarantee  at-least-once or exactly-once, for both engines
   --rounds   of every query on each of the brokers, 3,1 unless given
   --scale    multiplies the number of records
   --resume   leaves out what has a result of this commit
   --out      the directory of the results, ${resultsDir}
-  --name     of their file, streams unless given: engines that need another scale have one of their own`)
+  --name     of their file, streams or streams-exactly-once unless given: engines that need another scale have one of their own`)
   process.exit(0)
 }
 const chosen = oneOf<Query>('query', queries, positionals.length === 0 ? [...queries] : positionals)
 const chosenEngines = oneOf<Engine>('engine', engines, flags.engine.split(','))
 const chosenBrokers = oneOf<Kind>('broker', ['kafka', 'millrace'], flags.broker.split(','))
+const [guarantee] = oneOf<Guarantee>('guarantee', ['at-least-once', 'exactly-once'], [flags.guarantee]) as [Guarantee]
+if (guarantee === 'exactly-once' && chosenEngines.includes('kafkats')) {
+  console.error('kafkats is measured with at-least-once only')
+  process.exit(2)
+}
+const resultName = flags.name ?? (guarantee === 'exactly-once' ? 'streams-exactly-once' : 'streams')
 const rounds = flags.rounds.split(',').map(Number)
 const scale = Number(flags.scale)
+const commitInterval = `${commitIntervalMs[guarantee]} ms`
 const commit = commitOf('streams', 'protocol', 'native', 'bench/streams', ':!*.test.ts', ':!bench/results')
 
 await installKafka()
 await compile()
-const before = readJson<Partial<StreamsResult>>(flags.out, flags.name)
+const before = readJson<Partial<StreamsResult>>(flags.out, resultName)
 let lines: readonly Line[] = before?.lines?.every((line) => 'measured' in line) === true ? before.lines : []
 console.log(`load average ${loadAverage().join(' ')}, commit ${commit}`)
 for (const [index, kind] of chosenBrokers.entries()) {
@@ -77,8 +87,8 @@ for (const [index, kind] of chosenBrokers.entries()) {
     for (const query of missing) {
       const line = await measure(query, broker, rounds[index] ?? rounds[0]!, filled)
       lines = [...lines.filter((other) => other.query !== query || other.broker !== kind), line]
-      const settings = { node: nodeFlags.join(' '), java: javaFlags.join(' '), commitInterval: '5s' }
-      writeJson(flags.out, flags.name, { machine: machine(tmpdir()), versions: versions(), settings, lines })
+      const settings = { node: nodeFlags.join(' '), java: javaFlags.join(' '), commitInterval, guarantee }
+      writeJson(flags.out, resultName, { machine: machine(tmpdir()), versions: versions(), settings, lines })
     }
   } finally {
     await broker.stop()
@@ -204,6 +214,7 @@ async function runJob(
     stateDir,
     counted: engine === 'kafkats' ? job.records : countedOf(query, job.records),
     drainMs: query === 'q3' || query === 'q5' ? DRAIN_MS : 0,
+    guarantee,
   }
   try {
     const args = jobArguments(options)

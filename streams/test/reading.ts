@@ -75,3 +75,23 @@ export async function alterTopic(
     if (errorCode !== 0) throw new Error(`${topic}: ${errorMessage} (${errorCode})`)
   }
 }
+
+/** Ends the membership of all members of a classic group behind their back. */
+export async function removeMembers(cluster: Cluster, groupId: string): Promise<void> {
+  const described = await cluster.coordinated(
+    'group',
+    groupId,
+    apis.describeGroups,
+    { groups: [groupId] },
+    { codeOf: ({ groups }) => groups[0]?.errorCode ?? 0 },
+  )
+  const members = described.groups.flatMap((group) => group.members.map(({ memberId }) => ({ memberId })))
+  const { errorCode } = await cluster.coordinated(
+    'group',
+    groupId,
+    apis.leaveGroup,
+    { groupId, members },
+    { codeOf: (response) => response.errorCode },
+  )
+  if (errorCode !== 0 || members.length === 0) throw new Error(`no members of ${groupId} to remove (${errorCode})`)
+}

@@ -1,3 +1,4 @@
+import { apis, ErrorCode, ZERO_UUID } from '@millrace/protocol'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { describeBroker, uniqueName, until } from '../../../compat-tests/harness/index.ts'
 import { alterTopic, readTopic } from '../../test/reading.ts'
@@ -185,6 +186,75 @@ describeBroker('a producer', {}, (broker) => {
     while (!producer.isFull) producer.send(topic, 0, null, Buffer.alloc(1_000), 1)
     await producer.drained()
     expect(producer.bufferedBytes).toBeLessThan(5_000)
+    producer.close()
+  })
+})
+
+/** One topic `t` with one partition; each Produce request gets the next of these codes, and 0 after them. */
+function aFakeCluster(codes: number[]) {
+  const requests: number[] = []
+  const partition = { partition: 0, leader: 1 }
+  const cluster = {
+    topic: () => ({ name: 't', id: ZERO_UUID, partitions: [partition] }),
+    leaderOf: () => 1,
+    refresh: () => Promise.resolve(),
+    retry: (attempt: () => unknown) => attempt(),
+    request: (_node: number | null, api: object) => {
+      if (api === apis.initProducerId) return Promise.resolve({ errorCode: 0, producerId: 1, producerEpoch: 0 })
+      const errorCode = codes.shift() ?? ErrorCode.none
+      requests.push(errorCode)
+      const partitionResponses = [{ index: 0, errorCode, baseOffset: 0, errorMessage: null }]
+      return Promise.resolve({ responses: [{ name: 't', topicId: ZERO_UUID, partitionResponses }] })
+    },
+  } as unknown as Cluster
+  return { cluster, requests }
+}
+
+describe('a producer that holds a batch up', () => {
+  it('gives it all of its time to be delivered when the hold ends, and what waited behind it as well', async () => {
+    const { policyViolation, notEnoughReplicas, none } = ErrorCode
+    const { cluster, requests } = aFakeCluster([policyViolation, notEnoughReplicas, none, notEnoughReplicas])
+    const producer = new Producer(cluster, {
+      lingerMs: 0,
+      batchBytes: 200,
+      deliveryTimeoutMs: 300,
+      onFailure: ({ failures }) => (failures === 1 ? { retryAfterMs: 400 } : 'fail'),
+    })
+    producer.send('t', 0, null, text('x'.repeat(150)), 1)
+    producer.send('t', 0, null, text('y'.repeat(150)), 1)
+    await producer.flush()
+    expect(requests).toEqual([policyViolation, notEnoughReplicas, none, notEnoughReplicas, none])
+    producer.close()
+  })
+})
+
+describe('a producer whose transaction is given up', () => {
+  it('waits until it is known which partitions are part of it', async () => {
+    let answer!: () => void
+    let asked!: () => void
+    const isAsked = new Promise<void>((resolve) => (asked = resolve))
+    const { cluster, requests } = aFakeCluster([])
+    const producer = new Producer(cluster, {
+      lingerMs: 0,
+      transaction: {
+        transactionalId: 'tx',
+        identity: () => Promise.resolve({ producerId: 1, producerEpoch: 0 }),
+        has: () => false,
+        addPartitions: () => {
+          asked()
+          return new Promise((resolve) => (answer = resolve))
+        },
+      },
+    })
+    producer.send('t', 0, null, text('x'), 1)
+    await isAsked
+    let isDiscarded = false
+    const discarded = producer.discard().then(() => (isDiscarded = true))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(isDiscarded).toBe(false)
+    answer()
+    await discarded
+    expect(requests).toEqual([])
     producer.close()
   })
 })

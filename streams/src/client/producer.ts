@@ -63,7 +63,8 @@ interface SealedBatch {
   readonly sizeBytes: number
   /** Memory to give back once the bytes are out of use. */
   readonly memory: OpenBatch | null
-  readonly sealedAtMs: number
+  /** From here on the delivery timeout counts. */
+  sealedAtMs: number
   /** Where it stands in the partition's sequence; -1 until it was first sent under the identity of now. */
   baseSequence: number
   /** How often the failure handler was asked about it. */
@@ -268,7 +269,10 @@ export class Producer {
     return this.#until(() => this.#bufferedBytes < this.#bufferBytes / 2)
   }
 
-  /** Drops what has not been sent, of a transaction that is given up. What is under way is waited for. */
+  /**
+   * Drops what has not been sent, of a transaction that is given up. What is under way is waited for, partitions that
+   * the coordinator is being told about as well: they are part of what has to be aborted.
+   */
   async discard(): Promise<void> {
     for (const queue of this.#pending) {
       if (queue.open !== null) this.#seal(queue)
@@ -279,7 +283,7 @@ export class Producer {
       this.#bufferedBytes -= OpenBatch.boundOf(record.key, record.value, record.headers)
     }
     this.#early.clear()
-    await this.#until(() => this.#inFlight === 0)
+    await this.#until(() => this.#inFlight === 0 && !this.#isAddingPartitions)
     for (const { partitions } of this.#topics.values()) {
       for (const queue of partitions) {
         for (const batch of queue.sealed.splice(0)) this.#release(batch)
@@ -444,6 +448,8 @@ export class Producer {
       if (queue.isHeldUp) {
         queue.isHeldUp = false
         this.#heldUp--
+        // The wait was the handler's wish: it is not part of the time in which the batches must be delivered.
+        for (const waiting of queue.sealed) waiting.sealedAtMs = nowMs
       }
       if (batch.baseSequence >= 0) continue
       batch.baseSequence = queue.nextSequence

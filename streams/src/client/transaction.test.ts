@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { apis } from '@millrace/protocol'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { describeBroker, uniqueName, until } from '../../../compat-tests/harness/index.ts'
 import { readTopic } from '../../test/reading.ts'
 import { createTopics } from './admin.ts'
@@ -88,5 +89,31 @@ describeBroker('a transaction', {}, (broker) => {
     expect(await values(topic)).toEqual(['next'])
     old.producer.close()
     next.producer.close()
+  })
+})
+
+describe('a transaction that is aborted', () => {
+  it('takes no partition that was on its way to the coordinator for one of the next', async () => {
+    let answer!: () => void
+    let asked!: () => void
+    const isAsked = new Promise<void>((resolve) => (asked = resolve))
+    let epoch = 0
+    const fake = {
+      retry: (attempt: () => unknown) => attempt(),
+      coordinated: (_kind: string, _id: string, api: object) => {
+        if (api === apis.initProducerId) return Promise.resolve({ errorCode: 0, producerId: 1, producerEpoch: epoch++ })
+        asked()
+        return new Promise((resolve) => (answer = () => resolve({ resultsByTopicV3AndBelow: [] })))
+      },
+    } as unknown as Cluster
+    const transaction = new Transaction(fake, { transactionalId: 'tx' })
+    const adding = transaction.addPartitions([{ topic: 't', partition: 0 }])
+    await isAsked
+    await transaction.abort()
+    answer()
+    await adding
+    expect(transaction.isOpen).toBe(false)
+    expect(transaction.has('t', 0)).toBe(false)
+    expect(await transaction.identity()).toEqual({ producerId: 1, producerEpoch: 1 })
   })
 })

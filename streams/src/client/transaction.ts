@@ -34,6 +34,8 @@ export class Transaction implements TransactionPort {
   readonly #partitions = new Set<string>()
   #identity: Promise<ProducerIdentity> | null = null
   #hasOffsets = false
+  /** Counts the transactions, so that an answer that comes after the end of its own is not taken for one of the next. */
+  #number = 0
 
   constructor(cluster: Cluster, options: TransactionOptions) {
     this.#cluster = cluster
@@ -57,7 +59,9 @@ export class Transaction implements TransactionPort {
   }
 
   async addPartitions(partitions: readonly TopicPartition[]): Promise<void> {
+    const number = this.#number
     const identity = await this.identity()
+    if (number !== this.#number) return
     const { transactionalId } = this
     const topics = [...byTopic(partitions)].map(([name, same]) => ({
       name,
@@ -89,6 +93,8 @@ export class Transaction implements TransactionPort {
       if (code !== undefined) throw this.#error('AddPartitionsToTxn', code)
     }
     await this.#cluster.retry(add)
+    // Given up meanwhile: what the coordinator makes of it ends with the next identity.
+    if (number !== this.#number) return
     for (const { topic, partition } of partitions) this.#partitions.add(partitionKey(topic, partition))
   }
 
@@ -180,6 +186,7 @@ export class Transaction implements TransactionPort {
   }
 
   #reset(): void {
+    this.#number++
     this.#partitions.clear()
     this.#hasOffsets = false
   }

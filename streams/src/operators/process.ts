@@ -1,6 +1,7 @@
 import type { Duration } from '../duration.ts'
 import { durationMs } from '../duration.ts'
 import { StreamsError, TopologyError } from '../errors.ts'
+import { runTimer } from '../topology/handle-error.ts'
 import type { Clock, Operator, OperatorTask, StreamEmit } from '../topology/operator.ts'
 import type { Headers, RecordMetadata } from '../topology/task-topology.ts'
 import type { WritableKeyValueStore } from '../state/key-value-store.ts'
@@ -40,8 +41,9 @@ export function processor<K, V, KOut, VOut>(
 ): Operator<StreamEmit<K, V>, StreamEmit<KOut, VOut>> {
   return (task, next) => {
     let created: Processor<K, V> | null = null
-    const ring = (key: K, timeMs: number, clock: Clock): void => created!.onTimer!(key, timeMs, clock)
-    const context = new TaskProcessorContext(task, next, stores, openTimers(task, node, timers, ring))
+    const ring = (key: K, timeMs: number, clock: Clock): void =>
+      runTimer(task, node, () => created!.onTimer!(key, timeMs, clock))
+    const context = new TaskProcessorContext(task, node, next, stores, openTimers(task, node, timers, ring))
     task.onInitialize(() => {
       created = create(context)
       if (timers.length > 0 && created.onTimer === undefined) {
@@ -57,10 +59,18 @@ class TaskProcessorContext<KOut, VOut, K> implements ProcessorContext<KOut, VOut
   readonly forward: StreamEmit<KOut, VOut>
   readonly timers: Timers<K>
   readonly #task: OperatorTask
+  readonly #node: string
   readonly #stores: readonly string[]
 
-  constructor(task: OperatorTask, next: StreamEmit<KOut, VOut>, stores: readonly string[], timers: Timers<K>) {
+  constructor(
+    task: OperatorTask,
+    node: string,
+    next: StreamEmit<KOut, VOut>,
+    stores: readonly string[],
+    timers: Timers<K>,
+  ) {
     this.#task = task
+    this.#node = node
     this.timers = timers
     this.#stores = stores
     this.forward = next
@@ -95,6 +105,7 @@ class TaskProcessorContext<KOut, VOut, K> implements ProcessorContext<KOut, VOut
   }
 
   schedule(every: Duration, clock: Clock, callback: (timeMs: number) => void): () => void {
-    return this.#task.schedule(durationMs(every), clock, callback)
+    const ring = (timeMs: number): void => runTimer(this.#task, this.#node, () => callback(timeMs))
+    return this.#task.schedule(durationMs(every), clock, ring)
   }
 }

@@ -6,7 +6,7 @@ import { partitionKey } from '../client/topic-partition.ts'
 import { StreamsError } from '../errors.ts'
 import { openStore } from '../state/open-store.ts'
 import type { StateStore, StoreDefinition } from '../state/store.ts'
-import { RetryLater } from '../topology/error-handler.ts'
+import { fail, RetryLater, type ErrorHandler } from '../topology/error-handler.ts'
 import type {
   Headers,
   RecordMetadata,
@@ -234,4 +234,8 @@ class GlobalTable implements TaskContext {
   logChange(): void {}
 
   recordDropped(): void {}
+
+  get onProcessingError(): ErrorHandler {
+    return fail()
+  }
 }

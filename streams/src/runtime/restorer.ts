@@ -187,10 +187,11 @@ export class Restorer {
       const topics = stores.all.flatMap(({ changelogTopic }) => (changelogTopic === null ? [] : [changelogTopic]))
       const at = (timestampMs: number): (TopicPartition & { timestampMs: number })[] =>
         topics.map((topic) => ({ topic, partition, timestampMs }))
-      const { isolation } = this.#options
+      // The end of everything, also where only committed records are read: a commit whose markers are not in all
+      // partitions yet, or a transaction that its owner has left open, ends before a restore that has to hold it does.
       const [starts, ends] = await Promise.all([
-        listOffsets(this.#cluster, at(EARLIEST), { isolation }),
-        listOffsets(this.#cluster, at(LATEST), { isolation }),
+        listOffsets(this.#cluster, at(EARLIEST)),
+        listOffsets(this.#cluster, at(LATEST)),
       ])
       // After the ends: whoever wrote a record before them had registered its schema.
       for (const remote of stores.remoteSerdes) await remote.prepare([], { timeoutMs: RETRY_TIMEOUT_MS })

@@ -1,9 +1,9 @@
 import { buildBatch } from '@millrace/protocol'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { PartitionBuffer } from '../client/partition-buffer.ts'
 import type { Producer } from '../client/producer.ts'
-import { string, topic, topology } from '../index.ts'
-import { fail } from '../topology/error-handler.ts'
+import { deadLetter, retry, skip, string, topic, topology, type Processor, type ProcessorContext } from '../index.ts'
+import { fail, type ErrorHandler } from '../topology/error-handler.ts'
 import { MemoryState } from './state-directory.ts'
 import { StreamTask, type StreamTaskOptions } from './stream-task.ts'
 import { TaskStores } from './task-stores.ts'
@@ -61,6 +61,40 @@ function fill(buffer: PartitionBuffer, timestamps: readonly number[], behind = 0
     logStartOffset: 0,
     aborted: null,
   })
+}
+
+/** A task with a processor and timers of both clocks over topic `in`; with what it has sent. */
+function aTimedTask(
+  create: (context: ProcessorContext<string, string, string>) => Processor<string, string>,
+  onProcessingError: ErrorHandler = fail(),
+) {
+  const app = topology('timed')
+  app
+    .stream(topic('in', { key: string(), value: string() }))
+    .process<string, string>(create, { name: 'timing', timers: ['event-time', 'wall-clock'] })
+    .to(topic('out', { key: string(), value: string() }))
+  const sent: string[] = []
+  const producer = {
+    send(to: string, _partition: number | null, _key: unknown, value: Buffer | null) {
+      if (!to.endsWith('-changelog')) sent.push(`${to} ${String(value)}`)
+    },
+    endOffset: () => null,
+  } as unknown as Producer
+  const buffer = new PartitionBuffer('in', 0, { position: 0 })
+  const stores = new TaskStores('0_0', app.name, app.plan().subTopologies[0]!.stores, new MemoryState())
+  const { task } = aTask({
+    applicationId: app.name,
+    producer,
+    stores,
+    buffers: [buffer],
+    instantiate: (context) => app.instantiate(0, context),
+    onProcessingError,
+  })
+  const commit = (): void => {
+    task.flush()
+    task.committed(task.offsets())
+  }
+  return { task, buffer, stores, sent, commit }
 }
 
 describe('T3: a task', () => {
@@ -135,5 +169,97 @@ describe('a task', () => {
     fill(a, [-5])
     fill(b, [])
     expect(() => task.process(1)).toThrow('a-0 offset 0 has timestamp -5')
+  })
+})
+
+describe('a timer', () => {
+  it.each(['that forwards', 'that does nothing'])('%s by the wall clock leaves something to commit', (what) => {
+    const { task, buffer, sent, commit } = aTimedTask((context) => ({
+      process: (key) => context.timers.set(key, 5, 'wall-clock'),
+      onTimer: (key) => void (what === 'that forwards' && context.forward(key, 'rung', 1)),
+    }))
+    fill(buffer, [1])
+    task.process(1)
+    commit()
+    task.punctuate(4)
+    expect(task.isDirty).toBe(false)
+    task.punctuate(5)
+    expect(sent).toEqual(what === 'that forwards' ? ['out rung'] : [])
+    expect(task.isDirty).toBe(true)
+    commit()
+    expect(task.isDirty).toBe(false)
+  })
+
+  it('that is none of a key, and forwards, leaves something to commit as well', () => {
+    const { task, sent, commit } = aTimedTask((context) => {
+      context.schedule(10, 'wall-clock', () => context.forward('k', 'tick', 1))
+      return { process() {}, onTimer() {} }
+    })
+    task.punctuate(Date.now() + 1_000)
+    expect(sent).toEqual(['out tick'])
+    expect(task.isDirty).toBe(true)
+    commit()
+    expect(task.isDirty).toBe(false)
+  })
+
+  const failing = (clock: 'event-time' | 'wall-clock') => (context: ProcessorContext<string, string, string>) => ({
+    process(key: string, value: string) {
+      context.timers.set(key, 5, clock)
+      context.forward(key, value, 1)
+    },
+    onTimer() {
+      throw new Error('no timers today')
+    },
+  })
+
+  it.each([
+    ['skip', skip(), []],
+    ['retry, then skip', retry({ attempts: 3, backoff: 1, then: skip() }), []],
+    ['dead-letter', deadLetter('dead'), ['dead null']],
+  ])('that fails under %s is left out, and its record is processed once', (_name, handler, letters) => {
+    const { task, buffer, sent } = aTimedTask(failing('event-time'), handler)
+    fill(buffer, [9])
+    expect(task.process(10)).toBe(1)
+    expect(task.retryAtMs).toBe(0)
+    expect(task.offsets()[0]!.offset).toBe(1)
+    expect(sent).toEqual(['out in', ...letters])
+    expect(task.recordsDropped).toEqual(new Map([['processing', 1]]))
+  })
+
+  it('that fails by the wall clock is left out where failures are', () => {
+    const { task, buffer } = aTimedTask(failing('wall-clock'), skip())
+    fill(buffer, [1])
+    task.process(1)
+    task.punctuate(5)
+    expect(task.recordsDropped).toEqual(new Map([['processing', 1]]))
+  })
+
+  it('that fails ends the task at once where that is what comes of failures in the end', () => {
+    const { task, buffer } = aTimedTask(failing('event-time'), retry({ attempts: 3, backoff: 1 }))
+    fill(buffer, [9])
+    expect(() => task.process(1)).toThrow('timing: no timers today')
+  })
+})
+
+describe('the end of a task', () => {
+  it('closes everything although one processor fails to, and says so', () => {
+    const { task, stores } = aTimedTask(() => ({
+      process() {},
+      onTimer() {},
+      close() {
+        throw new Error('cannot close')
+      },
+    }))
+    const [store] = stores.all
+    const closed = vi.spyOn(store!, 'close')
+    expect(() => task.close()).toThrow('cannot close')
+    expect(closed).toHaveBeenCalledOnce()
+    expect(stores.all).toEqual([])
+  })
+
+  it('leaves nothing that could be committed', () => {
+    const { task } = aTimedTask(() => ({ process() {}, onTimer() {} }))
+    task.close()
+    expect(() => task.flush()).toThrow('nothing to commit')
   })
 })

@@ -1,5 +1,6 @@
 // The loop that every record goes through: no promise and no allocation of our own between the fetched bytes and the
 // topology.
+import assert from 'node:assert/strict'
 import type { PartitionBuffer } from '../client/partition-buffer.ts'
 import type { PartitionOffset } from '../client/offsets.ts'
 import type { Isolation } from '../client/fetcher.ts'
@@ -8,6 +9,7 @@ import { StreamsError } from '../errors.ts'
 import type { StateStore, StoreDefinition } from '../state/store.ts'
 import type { AsyncWork } from '../topology/async-work.ts'
 import { isNoFaultOfRecord, retryDelayMs, RetryLater, type ErrorHandler } from '../topology/error-handler.ts'
+import { isDecided } from '../topology/handle-error.ts'
 import type {
   DropReason,
   Headers,
@@ -113,7 +115,8 @@ export class StreamTask implements TaskContext {
 
   /** Whether there is something to commit. */
   get isDirty(): boolean {
-    if (this.#isDirty) return true
+    // Timers of the wall clock send and change state with no record taken.
+    if (this.#isDirty || this.stores.unflushedBytes > 0) return true
     return this.buffers.some(({ position }, index) => position !== this.#committedPositions[index])
   }
 
@@ -208,6 +211,7 @@ export class StreamTask implements TaskContext {
 
   /** First half of a commit: what the stores changed goes to their changelogs. */
   flush(): void {
+    assert(this.stores.changes !== null, 'a task whose state is lost or given up has nothing to commit')
     this.#topology.flush()
   }
 
@@ -235,9 +239,12 @@ export class StreamTask implements TaskContext {
     try {
       this.#topology.close()
     } catch (error) {
-      if (!isStorageFailure(error)) throw error
-      this.stores.destroy()
-      return
+      if (isStorageFailure(error)) {
+        this.stores.destroy()
+        return
+      }
+      this.stores.closed()
+      throw error
     }
     this.stores.closed()
   }
@@ -258,10 +265,12 @@ export class StreamTask implements TaskContext {
     timestampMs: number,
     headers: Headers,
   ): void {
+    this.#isDirty = true
     this.#producer.send(this.#internalTopics.get(topic) ?? topic, partition, key, value, timestampMs, headers)
   }
 
   logChange(topic: string, key: Uint8Array, value: Uint8Array | null, timestampMs: number): void {
+    this.#isDirty = true
     this.#producer.send(topic, this.partition, key, value, timestampMs)
   }
 
@@ -271,6 +280,10 @@ export class StreamTask implements TaskContext {
 
   globalStore(name: string): StateStore {
     return this.#options.globalStore(name)
+  }
+
+  get onProcessingError(): ErrorHandler {
+    return this.#options.onProcessingError
   }
 
   recordDropped(reason: DropReason): void {
@@ -327,7 +340,7 @@ export class StreamTask implements TaskContext {
       return false
     }
     // Not the record's fault: the worker rebuilds the state, or a service that is needed does not answer.
-    if (isStorageFailure(error) || isNoFaultOfRecord(error)) throw error
+    if (isStorageFailure(error) || isNoFaultOfRecord(error) || isDecided(error)) throw error
     const { onDeserializationError, onProcessingError } = this.#options
     const isUnreadable = error instanceof StreamsError && UNREADABLE.has(error.code)
     return this.#follow(isUnreadable ? onDeserializationError : onProcessingError, error, buffer)

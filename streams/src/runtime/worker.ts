@@ -121,12 +121,19 @@ export class Worker implements GroupHandler {
   #producer: Producer
   /** Null with at-least-once. */
   readonly #transaction: Transaction | null
-  /** The open transaction holds results of tasks that were dropped, so it must not be committed. */
+  /**
+   * The transaction, open or about to be with what the producer has buffered, holds results of tasks that were dropped,
+   * so it must not be committed.
+   */
   #isTransactionLost = false
   readonly #fetcher: Fetcher
   readonly #restorer: Restorer
   /** Whether tasks have stopped taking records, and a commit waits for what they have under way. */
   #isSettling = false
+  /** Tasks rest until the producer, which was full, has room; null while it has. */
+  #draining: Promise<void> | null = null
+  /** The group went on without this worker while it was closing. */
+  #isOut = false
   readonly #active = new Map<TaskId, ActiveTask>()
   readonly #standby = new Map<TaskId, TaskStores>()
   readonly #commands: (() => Promise<void>)[] = []
@@ -246,6 +253,7 @@ export class Worker implements GroupHandler {
     const { running, timer } = withTimeout(this.#running ?? Promise.resolve(), options.timeoutMs)
     await running
     clearTimeout(timer)
+    if (this.#state === 'closing' && this.#isDirty) this.#warnOfUndone()
     this.#state = 'closed'
     this.#fetcher.close()
     this.#restorer.close()
@@ -330,6 +338,7 @@ export class Worker implements GroupHandler {
     if (this.#active.size > 0) {
       this.#warn('the group has gone on without this worker: its tasks are given up, uncommitted work is done again')
     }
+    if (this.#state !== 'running') this.#isOut = true
     return this.#post(() => Promise.resolve(this.#drop()))
   }
 
@@ -344,19 +353,20 @@ export class Worker implements GroupHandler {
       while (this.#state === 'running') {
         await this.#runCommands()
         if (this.#failure !== null) throw this.#failure
-        if (this.#isTransactionLost) await this.#startNewTransaction()
+        if (this.#isTransactionLost) await this.#startOver()
         const { failure } = this.#producer
         if (failure !== null) {
           if (!this.#hasLostTransaction(failure)) throw failure
           await this.#startOver()
         }
-        const isBusy = this.#work()
+        const isBusy = this.#draining === null && this.#work()
         if (this.#isCommitDue()) await this.#commitSettled(true)
         else if (this.#isSettling && !this.#producer.isHeldUp) await this.#commitSettled(false)
-        if (this.#producer.isFull) await this.#producer.drained()
-        await (isBusy ? immediate() : this.#idle())
+        if (this.#producer.isFull) this.#drain()
+        if (this.#draining !== null) await this.#rest()
+        else await (isBusy ? immediate() : this.#idle())
       }
-      if (this.#state === 'closing' && (await this.#settled())) await this.#commit()
+      await this.#commitLast()
       this.#drop()
       if (this.#isTransactionLost) await this.#abort()
     } catch (error) {
@@ -365,6 +375,46 @@ export class Worker implements GroupHandler {
       if (this.#state === 'closed') return
       this.#state = 'closed'
       this.#environment.onFailure(error as Error)
+    }
+  }
+
+  /** Nothing is left undone by a clean close: what keeps the commit from being made now is waited for. */
+  async #commitLast(): Promise<void> {
+    while (this.#state === 'closing') {
+      if (!(await this.#settled()) || this.#isOut || this.#isTransactionLost) break
+      if (!(await this.#commit())) return
+      if (!this.#isDirty) return
+      // A rebalance, in which the member goes on to its next identity, or a coordinator that is away.
+      await this.#sleep(IDLE_MS)
+    }
+    if (this.#state === 'closing' && this.#isDirty) this.#warnOfUndone()
+  }
+
+  get #isDirty(): boolean {
+    return this.tasks.some(({ isDirty }) => isDirty)
+  }
+
+  #warnOfUndone(): void {
+    this.#warn('closes without its last commit: what was done since the one before is done again')
+  }
+
+  /** The tasks rest until the producer has room again. What they wait for may take long, so the loop goes on. */
+  #drain(): void {
+    this.#draining ??= this.#producer
+      .drained()
+      // Why it failed is read where the loop looks at the producer.
+      .catch(() => {})
+      .finally(() => {
+        this.#draining = null
+        this.#wakeUp()
+      })
+  }
+
+  async #rest(): Promise<void> {
+    if (!this.#isAwake && this.#commands.length === 0) await this.#sleep(IDLE_MS)
+    else {
+      this.#isAwake = false
+      await immediate()
     }
   }
 
@@ -462,6 +512,8 @@ export class Worker implements GroupHandler {
     const active = this.#active.get(id)
     const stores = active?.stores ?? this.#standby.get(id)
     if (stores === undefined) return
+    // Its results cannot be taken out of a transaction, so that is lost as well, and with it the work of all tasks.
+    if (this.#transaction !== null && active?.task?.isDirty === true) this.#isTransactionLost = true
     this.#active.delete(id)
     this.#standby.delete(id)
     this.#restorer.remove(id)
@@ -535,7 +587,10 @@ export class Worker implements GroupHandler {
   }
 
   async #runCommands(): Promise<void> {
-    for (let run = this.#commands.shift(); run !== undefined; run = this.#commands.shift()) await run()
+    for (let run = this.#commands.shift(); run !== undefined; run = this.#commands.shift()) {
+      if (this.#isTransactionLost && this.#state === 'running') await this.#startOver()
+      await run()
+    }
   }
 
   #warn(message: string): void {
@@ -562,7 +617,11 @@ export class Worker implements GroupHandler {
     // Asked before anything changes: if it fails, nothing has happened, and the group is joined again.
     const positions = await this.#positionsOf(added)
     if (revoked.length > 0 && !(await this.#handOver(revoked))) return true
-    for (const one of revoked) this.#giveUp(one)
+    // Others than before where the commit made tasks start over.
+    for (const { id } of revoked) {
+      const one = this.#active.get(id)
+      if (one !== undefined) this.#giveUp(one)
+    }
 
     for (const [id, stores] of this.#standby) {
       if (standby.has(id) || active.has(id)) continue
@@ -642,6 +701,8 @@ export class Worker implements GroupHandler {
   }
 
   #giveUp(one: ActiveTask): void {
+    // Its state was lost, or it has started over: then its place is empty or another's.
+    if (this.#active.get(one.id) !== one) return
     this.#active.delete(one.id)
     for (const { topic, partition } of one.buffers) this.#fetcher.remove(topic, partition)
     this.#recordsOfClosedTasks += one.task?.recordsProcessed ?? 0
@@ -655,20 +716,34 @@ export class Worker implements GroupHandler {
 
   /** Lets go of everything without a commit: it belongs to others, or will be done again. */
   #drop(): void {
-    for (const one of this.#active.values()) this.#giveUp(one)
+    if (this.#transaction !== null && (this.#transaction.isOpen || this.#isDirty)) this.#isTransactionLost = true
+    for (const one of this.#active.values()) this.#attempt(one.id, () => this.#giveUp(one))
     for (const [id, stores] of this.#standby) {
       this.#restorer.remove(id)
-      stores.close()
+      this.#attempt(id, () => stores.close())
     }
     this.#standby.clear()
-    if (this.#transaction?.isOpen === true) this.#isTransactionLost = true
+  }
+
+  /** A task that fails to end does not keep the others from ending. */
+  #attempt(id: TaskId, close: () => void): void {
+    try {
+      close()
+    } catch (error) {
+      this.#warn(`task ${id} did not end as it should: ${error instanceof Error ? error.message : String(error)}`)
+    }
   }
 
   /** P3: the transaction is gone, with all results since the last commit; every task goes back to there. */
   async #startOver(): Promise<void> {
-    const tasks = [...this.#active.values()]
-    this.#warn('the transaction is lost: every task goes back to its last commit')
+    // Those that are being restored have done nothing yet.
+    const tasks = [...this.#active.values()].filter(({ task }) => task !== null)
+    if (tasks.length > 0) this.#warn('the transaction is lost: every task goes back to its last commit')
     for (const one of tasks) this.#giveUp(one)
+    if (this.#state !== 'running') {
+      await this.#abort()
+      return
+    }
     await this.#startNewTransaction()
     const positions = await this.#positionsOf(tasks.map(({ id }) => id))
     for (const { id } of tasks) await this.#begin(id, positions)
@@ -719,8 +794,14 @@ export class Worker implements GroupHandler {
   async #commitTasks(only: readonly ActiveTask[] | undefined, isLast: boolean): Promise<boolean> {
     // A transaction holds the results of all tasks, so all are committed with it.
     const chosen = this.#transaction === null ? only : undefined
-    const tasks = (chosen ?? [...this.#active.values()]).flatMap(({ task }) => (task?.isDirty === true ? [task] : []))
+    // One that has lost its state since it was asked to come to rest has nothing to commit.
+    const asked = (chosen ?? [...this.#active.values()]).filter((one) => this.#active.get(one.id) === one)
+    const tasks = asked.flatMap(({ task }) => (task?.isDirty === true ? [task] : []))
     for (const [id, stores] of this.#standby) this.#persist(id, () => stores.persist())
+    if (this.#isTransactionLost) {
+      await this.#startOver()
+      return true
+    }
     if (tasks.length === 0) return true
     const { generationId } = this.#member.identity
     let flushed: StreamTask[] = []
@@ -730,8 +811,14 @@ export class Worker implements GroupHandler {
       // emits them again instead of never.
       if (this.#transaction === null && !(await this.#flush(isLast))) return true
       flushed = tasks.filter((task) => this.#persist(task.id, () => task.flush()))
+      if (this.#isTransactionLost) {
+        await this.#startOver()
+        return true
+      }
       offsets = flushed.map((task) => [...task.offsets()])
       if (!(await this.#flush(isLast))) return true
+      // Its next identity is that of a member to which the tasks do not belong.
+      if (this.#isOut) return true
       await this.#commitOffsets(offsets.flat())
     } catch (error) {
       if (this.#hasLostTransaction(error)) {

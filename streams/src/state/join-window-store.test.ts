@@ -139,6 +139,30 @@ describe.each([
   })
 })
 
+it('the records of a join come back from disk within the limit of the cache, and are read within twice as much', () => {
+  const directory = newDirectory()
+  const written = open(directory, [])
+  const valueOf = (n: number): string => String(n).repeat(30)
+  for (let n = 0; n < 300; n++) written.put('a', valueOf(n), n)
+  written.flush()
+  written.persist(300)
+  written.close()
+  const blockBytes = RECORDS_PER_BLOCK * 91
+  const limit = 1024
+  const store = open(directory, [], limit / 32)
+  expect(store.entryCount).toBe(300)
+  expect(store.cachedBytes).toBeLessThanOrEqual(limit)
+  for (let n = 0; n < 300; n++) {
+    expect(found(store, 'a', n, n)).toEqual([`${valueOf(n)}@${n}`])
+    expect(store.cachedBytes).toBeLessThanOrEqual(2 * limit + blockBytes)
+  }
+  // Answers across all blocks are right, though not all of them fit.
+  expect(found(store, 'a', 0, 300)).toEqual(Array.from({ length: 300 }, (_, n) => `${valueOf(n)}@${n}`))
+  store.put('a', 'new', 300)
+  expect(found(store, 'a', 298, 300)).toEqual([`${valueOf(298)}@298`, `${valueOf(299)}@299`, 'new@300'])
+  store.close()
+})
+
 it('the records of a join say how much of them waits for a commit', () => {
   const store = open(null, [])
   expect(store.unflushedBytes).toBe(0)

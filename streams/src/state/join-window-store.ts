@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readTime, writeTime } from '../serdes/windowed.ts'
 import type { StoreBacking } from './backing.ts'
-import { CACHE_BYTES, type StoreOptions } from './key-value-store.ts'
+import { CACHE_BYTES, READ_SHARE, type StoreOptions } from './key-value-store.ts'
 import type { ChangeLogger, StateStore, StoreDefinition } from './store.ts'
 import { windowLayout } from './timed-layouts.ts'
 
@@ -43,7 +43,7 @@ interface Block {
  * Records are only ever added and then forgotten by age, so they are kept as bytes, in blocks, in the order in which
  * they came: some 30 bytes of typed arrays beside key and value, no object for each, and whole blocks at a time to disk
  * and out of it. Chains of records whose keys have the same hash lead from the latest to earlier ones. With a backing
- * the bytes of blocks that are stored may leave memory; the arrays stay.
+ * the bytes of blocks that are stored may leave memory, those of the oldest first; the arrays stay.
  *
  * `find` and what it found belong together: the next call makes the answers of the one before invalid.
  */
@@ -92,6 +92,11 @@ export class JoinWindowStore<K, V> implements StateStore {
 
   get entryCount(): number {
     return this.#nextId - this.#firstId
+  }
+
+  /** Keys and values that are in memory. */
+  get cachedBytes(): number {
+    return this.#cachedBytes
   }
 
   /** Twice what they are: a commit copies them for the changelog and for the disk. */
@@ -220,9 +225,14 @@ export class JoinWindowStore<K, V> implements StateStore {
     backing.stageMeta('observed', this.#observedMs)
     backing.stageMeta('sequence', this.#nextSequence)
     backing.commit(changelogOffset)
+    this.#forgetBytes()
+  }
+
+  /** Leaves bytes to the disk, but for those of the block that is being read. */
+  #forgetBytes(inUse: Block | null = null): void {
     for (const block of this.#blocks) {
       if (this.#cachedBytes <= this.#cacheBytes) break
-      if (block.bytes === null || block.storedCount < block.count) continue
+      if (block === inUse || block.bytes === null || block.storedCount < block.count) continue
       this.#cachedBytes -= block.bytes.length
       block.bytes = null
     }
@@ -258,6 +268,7 @@ export class JoinWindowStore<K, V> implements StateStore {
     assert(row !== null, 'a block whose bytes are not in memory is on disk')
     block.bytes = Buffer.from(row.subarray(ROW_HEADER_BYTES + block.storedCount * ROW_INDEX_BYTES))
     this.#cachedBytes += block.bytes.length
+    if (this.#cachedBytes > READ_SHARE * this.#cacheBytes) this.#forgetBytes(block)
     return block.bytes
   }
 
@@ -317,6 +328,7 @@ export class JoinWindowStore<K, V> implements StateStore {
   #load(backing: StoreBacking): void {
     // Without an offset nobody knows what the rows belong to.
     const isKept = backing.changelogOffset !== null
+    let oldest = 0
     for (const row of backing.range(null, null)) {
       if (!isKept) {
         backing.stageRemove(row.key)
@@ -326,6 +338,10 @@ export class JoinWindowStore<K, V> implements StateStore {
       if (this.#blocks.length === 0) this.#firstBlock = block.number
       this.#blocks.push(block)
       this.#cachedBytes += block.bytes!.length
+      for (; this.#cachedBytes > this.#cacheBytes; oldest++) {
+        this.#cachedBytes -= this.#blocks[oldest]!.bytes!.length
+        this.#blocks[oldest]!.bytes = null
+      }
       this.#nextId = block.number * this.#recordsPerBlock + block.count
     }
     this.#flushedId = this.#nextId

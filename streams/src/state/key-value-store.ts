@@ -1,4 +1,5 @@
 import type { StoreBacking } from './backing.ts'
+import { Eviction } from './eviction.ts'
 import { asBuffer, mapKey, type MapKey } from './map-key.ts'
 import type { ChangeLogger, KeyValueDefinition, StateStore } from './store.ts'
 import { readTime, writeTime } from '../serdes/windowed.ts'
@@ -34,7 +35,8 @@ export interface WritableKeyValueStore<K, V> extends ReadableKeyValueStore<K, V>
  *
  * Values are kept decoded in a Map and serialized once per commit, however often they changed. With a backing the Map
  * is a write-behind cache: misses read the disk, a commit writes what is dirty and then forgets clean entries beyond
- * what the cache may hold, oldest first. No call allocates for a key that is cached.
+ * what the cache may hold, oldest first. So does what reads between commits, at twice as much, once its caller is done.
+ * No call allocates for a key that is cached.
  */
 export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K, V> {
   readonly name: string
@@ -45,7 +47,10 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
   readonly #backing: StoreBacking | null
   readonly #cacheLimit: number | null
   readonly #size = new AverageSize()
+  readonly #eviction = new Eviction(() => this.#makeRoom())
   #dirty: OwnEntry<K, V>[] = []
+  /** Whether something was flushed that is not on disk yet: what is clean may be newer than its row. */
+  #isHeld = false
 
   constructor(definition: KeyValueDefinition, options: StoreOptions) {
     this.name = definition.name
@@ -146,6 +151,7 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
     if (this.#dirty.length === 0) return
     const dirty = this.#dirty
     this.#dirty = []
+    this.#isHeld = true
     for (const entry of dirty) {
       entry.isDirty = false
       const keyBytes = this.#serializeKey(entry.key)
@@ -162,7 +168,24 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
   persist(changelogOffset: number | null): void {
     if (this.#backing === null) return
     this.#backing.commit(changelogOffset)
-    const limit = this.#cacheLimit ?? this.#size.entriesIn(CACHE_BYTES, ENTRY_BYTES)
+    this.#isHeld = false
+    this.#forget()
+  }
+
+  get #limit(): number {
+    return this.#cacheLimit ?? this.#size.entriesIn(CACHE_BYTES, ENTRY_BYTES)
+  }
+
+  get #isCrowded(): boolean {
+    return this.#entries.size - this.#dirty.length > READ_SHARE * this.#limit
+  }
+
+  #makeRoom(): void {
+    if (!this.#isHeld && this.#isCrowded) this.#forget()
+  }
+
+  #forget(): void {
+    const limit = this.#limit
     if (this.#entries.size <= limit) return
     for (const entry of this.#entries.values()) {
       if (entry.isDirty) continue
@@ -185,6 +208,8 @@ export class KeyValueStore<K, V> implements StateStore, WritableKeyValueStore<K,
     const { value, timestampMs } = this.#decode(key, row)
     const entry = { key, mapKey: id, value, timestampMs, isDirty: false }
     this.#entries.set(id, entry)
+    this.#size.add(keyBytes.length + row.length)
+    if (!this.#isHeld && this.#isCrowded) this.#eviction.soon()
     return entry
   }
 
@@ -209,7 +234,10 @@ export interface StoreOptions {
   readonly changelogTopic: string | null
   readonly log: ChangeLogger | null
   readonly backing: StoreBacking | null
-  /** Clean entries that may stay in memory after a commit of a store on disk; unless given, as many as fit 64 MiB. */
+  /**
+   * Clean entries that may stay in memory after a commit of a store on disk, and twice as many between commits; unless
+   * given, as many as fit 64 MiB.
+   */
   readonly cacheLimit?: number
 }
 
@@ -234,6 +262,8 @@ export class AverageSize {
 
 const ASSUMED_BYTES = 100
 export const CACHE_BYTES = 64 * 1024 * 1024
+/** How far above its limit reads between two commits may take a cache. */
+export const READ_SHARE = 2
 /** What an entry takes in memory beside the bytes of its key and value: strings, numbers, its share of the map. */
 const ENTRY_BYTES = 200
 

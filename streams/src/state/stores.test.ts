@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { StateStorageError } from '../errors.ts'
-import { int64, string } from '../serdes/primitives.ts'
+import { int64, json, string } from '../serdes/primitives.ts'
 import type { Serde } from '../serdes/serde.ts'
 import type { StoreBacking } from './backing.ts'
 import { escapeKey, unescapeKey } from './escaped-key.ts'
@@ -26,6 +28,9 @@ const root = mkdtempSync(join(tmpdir(), 'streams-stores-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 let directories = 0
 const newDirectory = (): string => join(root, String(directories++))
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 const text = string() as Serde<unknown>
 const serdes = { keySerde: text, valueSerde: text, hasChangelog: true }
@@ -273,6 +278,49 @@ describe.each([
     store.close()
   })
 
+  it('keeps little of what is removed long before its time', () => {
+    const to = surroundings(isOnDisk)
+    const store = new TimedStore<string, string>(window, windowLayout(10), to.options)
+    store.insert('other', 7, 1e9, 'waits', 0)
+    // A timer that each record sets anew, as one that ends a visit does.
+    let timer = store.insert('a', 0, 1e6, 'timer', 0)
+    for (let n = 1; n < 20_000; n++) {
+      store.remove(timer)
+      timer = store.insert('a', n, 1e6 + n, 'timer', n)
+      expect(store.waitingCount).toBeLessThan(1_100)
+    }
+    expect(store.takeDue(1e9).map(({ group, endMs }) => `${group.key}@${endMs}`)).toEqual([
+      'a@1019999',
+      'other@1000000000',
+    ])
+    store.close()
+  })
+
+  it('keeps nothing of the versions that have left the history', async () => {
+    const to = surroundings(isOnDisk)
+    const definition: VersionedDefinition = {
+      ...serdes,
+      kind: 'versioned',
+      name: 'v',
+      historyRetentionMs: 5,
+      valueSerde: json<unknown>(),
+    }
+    const store = new VersionedStore<string, object>(definition, to.options)
+    const values: WeakRef<object>[] = []
+    for (let n = 0; n < 200; n++) {
+      const value = { n }
+      values.push(new WeakRef(value))
+      store.put('a', value, n)
+      store.flush()
+      store.persist(n)
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    collectGarbage()
+    expect(values.filter((value) => value.deref() !== undefined).length).toBeLessThan(10)
+    expect(store.get('a')).toEqual({ n: 199 })
+    store.close()
+  })
+
   it('keeps duplicates of one key and time apart', () => {
     const to = surroundings(isOnDisk)
     const store = new TimedStore<string, string>({ ...window, kind: 'join-window' }, windowLayout(0), to.options)
@@ -361,6 +409,141 @@ describe.each([
 })
 
 describe('stores on disk', () => {
+  const turn = (): Promise<void> => Promise.resolve()
+  const commit = (store: { flush(): void; persist(offset: number): void }): void => {
+    store.flush()
+    store.persist(1)
+  }
+
+  it('forget what they only read, though nothing is committed', async () => {
+    const rows = new KeyValueStore<string, string>(keyValue, surroundings(true).options)
+    const timed = new TimedStore<string, string>(window, windowLayout(10), surroundings(true).options)
+    const keys = Array.from({ length: 50 }, (_, n) => `key ${n}`)
+    for (const key of keys) {
+      rows.put(key, `value of ${key}`)
+      timed.insert(key, 5, 15, `window of ${key}`, 5)
+    }
+    commit(rows)
+    commit(timed)
+    for (let round = 0; round < 2; round++) {
+      for (const key of keys) {
+        expect(rows.get(key)).toBe(`value of ${key}`)
+        expect(timed.group(key)!.entries[0]!.value).toBe(`window of ${key}`)
+        await turn()
+        expect(rows.entryCount).toBeLessThanOrEqual(4)
+        expect(timed.entryCount).toBeLessThanOrEqual(4)
+      }
+    }
+    expect(timed.all()).toHaveLength(50)
+    await turn()
+    expect(timed.entryCount).toBeLessThanOrEqual(4)
+    expect(timed.takeDue(20)).toHaveLength(50)
+    rows.close()
+    timed.close()
+  })
+
+  it('forget nothing that is on its way to disk', async () => {
+    const rows = new KeyValueStore<string, string>(keyValue, surroundings(true).options)
+    const timed = new TimedStore<string, string>(window, windowLayout(10), surroundings(true).options)
+    for (let n = 0; n < 50; n++) {
+      rows.put(`key ${n}`, 'before')
+      timed.insert(`key ${n}`, 5, 15, 'before', 5)
+    }
+    commit(rows)
+    commit(timed)
+    rows.put('key 0', 'after')
+    timed.update(timed.group('key 0')!.entries[0]!, 'after', 5)
+    rows.flush()
+    timed.flush()
+    for (let n = 1; n < 50; n++) {
+      expect(rows.get(`key ${n}`)).toBe('before')
+      expect(timed.group(`key ${n}`)!.entries[0]!.value).toBe('before')
+      await turn()
+    }
+    expect(rows.get('key 0')).toBe('after')
+    expect(timed.group('key 0')!.entries[0]!.value).toBe('after')
+    rows.close()
+    timed.close()
+  })
+
+  it('leave what an operator holds in memory until it is done', async () => {
+    const timed = new TimedStore<string, string>(window, windowLayout(10), surroundings(true).options)
+    for (let n = 0; n < 50; n++) timed.insert(`key ${n}`, n, n + 10, 'before', n)
+    commit(timed)
+    await turn()
+    const due = timed.takeDue(100)
+    for (const entry of due) {
+      // What `onTimer` looks up while the others are still to ring.
+      expect(timed.group('key 49')).not.toBeNull()
+      timed.update(entry, 'after', 100)
+    }
+    await turn()
+    commit(timed)
+    expect(new Set(timed.all().map(({ value }) => value))).toEqual(new Set(['after']))
+    timed.close()
+  })
+
+  const key = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l')
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ put: key, value: fc.option(fc.string({ maxLength: 3 })) }) },
+    { weight: 12, arbitrary: fc.record({ get: key }) },
+    { weight: 4, arbitrary: fc.constant('turn' as const) },
+    fc.constant('flush' as const),
+    fc.constant('persist' as const),
+  )
+
+  it('hold what was put last, whatever they have forgotten before, within or after a commit', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 80 }), async (steps) => {
+        const to = [surroundings(true), surroundings(true)] as const
+        let rows = new KeyValueStore<string, string>(keyValue, to[0].options)
+        let timed = new TimedStore<string, string>(window, windowLayout(10), to[1].options)
+        const model = new Map<string, string>()
+        const look = (one: string): void => {
+          expect(rows.get(one)).toBe(model.get(one) ?? null)
+          expect(timed.group(one)?.entries[0]?.value).toBe(model.get(one))
+        }
+        const persist = (): void => {
+          rows.persist(1)
+          timed.persist(1)
+        }
+        for (const one of steps) {
+          if (one === 'turn') await turn()
+          else if (one === 'persist') persist()
+          else if (one === 'flush') {
+            rows.flush()
+            timed.flush()
+          } else if ('get' in one) look(one.get)
+          else {
+            rows.put(one.put, one.value)
+            const known = timed.group(one.put)?.entries[0]
+            if (one.value === null) {
+              model.delete(one.put)
+              if (known !== undefined) timed.remove(known)
+            } else {
+              model.set(one.put, one.value)
+              if (known === undefined) timed.insert(one.put, 5, 15, one.value, 5)
+              else timed.update(known, one.value, 5)
+            }
+          }
+        }
+        for (const one of 'abcdefghijkl') look(one)
+        rows.flush()
+        timed.flush()
+        persist()
+        rows.close()
+        timed.close()
+        rows = new KeyValueStore<string, string>(keyValue, surroundings(true, to[0].directory).options)
+        timed = new TimedStore<string, string>(window, windowLayout(10), surroundings(true, to[1].directory).options)
+        for (const one of 'abcdefghijkl') look(one)
+        expect(timed.takeDue(15)).toHaveLength(model.size)
+        rows.close()
+        timed.close()
+      }),
+      { numRuns: 40 },
+    )
+  })
+
   it('comes back with its rows, its offset and its time, and without what was not committed', () => {
     const first = surroundings(true)
     const store = new TimedStore<string, string>(window, windowLayout(10), first.options)

@@ -8,13 +8,20 @@ export interface Timed {
 
 /**
  * Live entries by time, for taking the earliest ones out. Adding is O(1) for a time that is already there and O(log n)
- * for a new one; entries die in place and are skipped when their time comes, so removing is free.
+ * for a new one; entries die in place and are skipped when their time comes, so removing is free. Whoever removes many
+ * calls `sweep` when `size` is well above what lives, or dead ones are kept until their time, which may be never.
  */
 export class TimeIndex<E extends Timed> {
   /** The last entry added for each time, which leads to the others of it. */
   readonly #buckets = new Map<number, E>()
   /** A binary heap of the distinct times in #buckets. */
   readonly #times: number[] = []
+  #size = 0
+
+  /** Entries that are in here, dead ones included. */
+  get size(): number {
+    return this.#size
+  }
 
   /** The earliest time that may still have a live entry; Infinity when there is none. */
   get earliestMs(): number {
@@ -26,17 +33,23 @@ export class TimeIndex<E extends Timed> {
     const latest = this.#buckets.get(timeMs)
     entry.nextDue = latest ?? null
     this.#buckets.set(timeMs, entry)
+    this.#size++
     if (latest === undefined) this.#push(timeMs)
   }
 
   /** Lets go of the entries that are no longer live, without waiting for their time. */
   sweep(): void {
+    this.#size = 0
     for (const [timeMs, latest] of this.#buckets) {
       let kept: E | null = null
-      for (const entry of chain(latest)) {
-        if (!entry.isLive) continue
-        entry.nextDue = kept
-        kept = entry
+      for (let entry: E | null = latest; entry !== null;) {
+        const next = entry.nextDue as E | null
+        if (entry.isLive) {
+          entry.nextDue = kept
+          kept = entry
+          this.#size++
+        } else entry.nextDue = null
+        entry = next
       }
       if (kept !== null) this.#buckets.set(timeMs, kept)
       else this.#buckets.delete(timeMs)
@@ -51,7 +64,13 @@ export class TimeIndex<E extends Timed> {
     const latest = this.#buckets.get(timeMs)!
     this.#buckets.delete(timeMs)
     const live: E[] = []
-    for (const entry of chain(latest)) if (entry.isLive) live.push(entry)
+    for (let entry: E | null = latest; entry !== null;) {
+      const next = entry.nextDue as E | null
+      entry.nextDue = null
+      this.#size--
+      if (entry.isLive) live.push(entry)
+      entry = next
+    }
     return live
   }
 
@@ -84,15 +103,5 @@ export class TimeIndex<E extends Timed> {
     }
     heap[at] = last
     return top
-  }
-}
-
-/** The entries of one bucket, each cut off from the next before it is given out. */
-function* chain<E extends Timed>(latest: E): Generator<E> {
-  for (let entry: E | null = latest; entry !== null;) {
-    const next = entry.nextDue as E | null
-    entry.nextDue = null
-    yield entry
-    entry = next
   }
 }

@@ -4,6 +4,8 @@ export interface TimedLayout {
   readonly suffixBytes: number
   writeSuffix(into: Buffer, at: number, startMs: number, endMs: number, sequence: number): void
   readSuffix(from: Buffer, at: number): { startMs: number; endMs: number; sequence: number }
-  /** The time that orders entries for closing and expiry. */
+  /** The time that orders entries for closing and expiry; nothing in memory orders those of a layout `byKeyOnly`. */
   timeMs(startMs: number, endMs: number): number
+  /** Nobody ever asks what is due or earliest. */
+  readonly byKeyOnly?: boolean
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { StoreBacking } from './backing.ts'
 import { escapeKey, unescapeKey } from './escaped-key.ts'
-import { AverageSize, CACHE_BYTES, type StoreOptions } from './key-value-store.ts'
+import { Eviction } from './eviction.ts'
+import { AverageSize, CACHE_BYTES, READ_SHARE, type StoreOptions } from './key-value-store.ts'
 import { asBuffer, mapKey, type MapKey } from './map-key.ts'
 import type { TimedLayout } from './timed-layout.ts'
 import type { ChangeLogger, StateStore, StoreDefinition } from './store.ts'
@@ -145,8 +146,8 @@ class OwnEntry<K, V> implements TimedEntry<K, V>, Timed {
  *
  * Two orders at once: the entries of a key sorted by time, and all entries by `timeMs` for closing and expiring them.
  * A key's entries are always complete in memory or not there at all, so that no read merges memory with disk; with a
- * backing, a key is loaded at its first use, or when the time of one of its entries is due, and forgotten after a
- * commit once the cache is over its limit.
+ * backing, a key is loaded at its first use, or when the time of one of its entries is due, and forgotten once the cache
+ * is over its limit: after a commit, and when reads have brought in twice as much, once their caller is done.
  */
 export class TimedStore<K, V> implements StateStore {
   readonly name: string
@@ -159,6 +160,7 @@ export class TimedStore<K, V> implements StateStore {
   readonly #backing: StoreBacking | null
   readonly #cacheLimit: number | null
   readonly #size = new AverageSize()
+  readonly #eviction = new Eviction(() => this.#makeRoom())
   #dirty: OwnEntry<K, V>[] = []
   /** Keys that lost their last entry: since the last flush, and up to it. */
   readonly #emptied: OwnGroup<K, V>[] = []
@@ -175,6 +177,8 @@ export class TimedStore<K, V> implements StateStore {
   #missed: MapKey | null = null
   /** Whether the disk has keys that memory has not. */
   #hasUnloaded: boolean
+  /** Nothing can be forgotten before the next commit: what is clean may be newer than its rows, or is of dirty keys. */
+  #isHeld = false
 
   constructor(definition: StoreDefinition, layout: TimedLayout, options: StoreOptions) {
     this.name = definition.name
@@ -221,6 +225,11 @@ export class TimedStore<K, V> implements StateStore {
   /** Advances `observedMs` without an entry. */
   observe(timestampMs: number): void {
     if (timestampMs > this.#observedMs) this.#observedMs = timestampMs
+  }
+
+  /** Entries that wait for their time, those included that were removed and are not swept out yet. */
+  get waitingCount(): number {
+    return this.#index.size
   }
 
   /** The earliest time that may have an entry in memory; Infinity when nothing waits. */
@@ -376,6 +385,7 @@ export class TimedStore<K, V> implements StateStore {
     for (const entry of dirty) if (!entry.isLive && entry.has(KNOWN)) this.#writeEnd(entry)
     for (const group of this.#emptied) this.#staged.push(group)
     this.#emptied.length = 0
+    if (dirty.length > 0) this.#isHeld = true
   }
 
   #writeLive(entry: OwnEntry<K, V>): void {
@@ -424,8 +434,23 @@ export class TimedStore<K, V> implements StateStore {
     }
     this.#staged.length = 0
     this.#missed = null
-    const limit = this.#cacheLimit ?? this.#size.entriesIn(CACHE_BYTES, ENTRY_BYTES)
+    this.#isHeld = false
+    const limit = this.#limit
     if (this.#entryCount > limit) this.#forget(limit)
+  }
+
+  get #limit(): number {
+    return this.#cacheLimit ?? this.#size.entriesIn(CACHE_BYTES, ENTRY_BYTES)
+  }
+
+  get #isCrowded(): boolean {
+    return this.#entryCount - this.#dirty.length > READ_SHARE * this.#limit
+  }
+
+  #makeRoom(): void {
+    if (this.#isHeld || !this.#isCrowded) return
+    this.#forget(this.#limit)
+    this.#isHeld = this.#isCrowded
   }
 
   /** Leaves keys to the disk, those first that have been in memory for the longest time. */
@@ -494,7 +519,9 @@ export class TimedStore<K, V> implements StateStore {
       )
       entry.set(KNOWN)
       entry.rowTimeMs = entry.timeMs
+      this.#size.add(keyBytes.length + row.value.length)
     }
+    if (!this.#isHeld && this.#isCrowded) this.#eviction.soon()
     return group
   }
 
@@ -535,7 +562,7 @@ export class TimedStore<K, V> implements StateStore {
     if (entries.length < EXACT_ENTRIES) group.entries = entries.toSpliced(at, 0, entry)
     else if (at === entries.length) entries.push(entry)
     else entries.splice(at, 0, entry)
-    this.#index.add(entry)
+    if (this.#layout.byKeyOnly !== true) this.#index.add(entry)
     this.#entryCount++
     if (timestampMs > this.#observedMs) this.#observedMs = timestampMs
     if (startMs > this.#newestStartMs) this.#newestStartMs = startMs
@@ -565,6 +592,7 @@ export class TimedStore<K, V> implements StateStore {
     this.#entryCount--
     const { entries } = entry.group
     entries.splice(entries.indexOf(entry), 1)
+    if (this.#index.size > DEAD_SHARE * this.#entryCount + DEAD_MIN) this.#index.sweep()
   }
 
   #markDirty(entry: OwnEntry<K, V>): void {
@@ -608,6 +636,9 @@ const EXACT_ENTRIES = 8
 /** What an entry takes in memory beside the bytes of its key and value: its share of group, map and time order. */
 const ENTRY_BYTES = 200
 const KEPT_SHARE = 0.9
+/** What is removed long before its time is swept out when there is three times as much of it as of what is left. */
+const DEAD_SHARE = 4
+const DEAD_MIN = 1000
 
 /** Key on disk: the key's bytes so that none is a prefix of another, then the place in time. */
 function rowKey(keyBytes: Buffer, startMs: number, endMs: number, sequence: number): Buffer {

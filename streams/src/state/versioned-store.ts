@@ -1,5 +1,6 @@
 import type { StoreBacking } from './backing.ts'
 import { TimedStore, type TimedEntry, type TimedGroup } from './timed-store.ts'
+import type { TimedLayout } from './timed-layout.ts'
 import { windowLayout } from './timed-layouts.ts'
 import type { StoreOptions } from './key-value-store.ts'
 import type { StateStore, VersionedDefinition } from './store.ts'
@@ -26,7 +27,7 @@ export class VersionedStore<K, V> implements StateStore {
     this.definition = definition
     this.changelogTopic = options.changelogTopic
     const stored = { ...definition, valueSerde: versionSerde(definition.valueSerde) }
-    this.#versions = new TimedStore(stored, windowLayout(0), options)
+    this.#versions = new TimedStore(stored, layout, options)
   }
 
   get restoredOffset(): number | null {
@@ -122,6 +123,9 @@ export class VersionedStore<K, V> implements StateStore {
     }
   }
 }
+
+/** Versions leave with a later one of their key, not by time. */
+const layout: TimedLayout = { ...windowLayout(0), byKeyOnly: true }
 
 function versionSerde<V>(serde: Serde<unknown>): Serde<Version<V>> {
   return {

@@ -10,7 +10,7 @@ import type { StateStore, StoreDefinition } from '../state/store.ts'
 import type { TimedStore } from '../state/timed-store.ts'
 import { windowReader, type ReadableWindowStore } from '../state/window-reader.ts'
 import type { AsyncWork } from '../topology/async-work.ts'
-import { fail, RetryLater } from '../topology/error-handler.ts'
+import { fail, RetryLater, type ErrorHandler } from '../topology/error-handler.ts'
 import { changelogTopic } from '../topology/naming.ts'
 import type {
   DropReason,
@@ -433,5 +433,9 @@ class DriverContext implements TaskContext {
 
   recordDropped(_reason: DropReason): void {
     this.#driver.noteDropped()
+  }
+
+  get onProcessingError(): ErrorHandler {
+    return fail()
   }
 }

@@ -1,5 +1,5 @@
 import { StreamsError, type StreamsErrorCode } from '../errors.ts'
-import { lastResort, retryDelayMs, RetryLater, type ErrorHandler } from './error-handler.ts'
+import { isNoFaultOfRecord, lastResort, retryDelayMs, RetryLater, type ErrorHandler } from './error-handler.ts'
 import type { OperatorTask } from './operator.ts'
 import type { DropReason, Headers } from './task-topology.ts'
 
@@ -62,6 +62,33 @@ export function giveUp(
     case 'fail':
       throw located(task, node, reason, error)
   }
+}
+
+/**
+ * Runs what a timer does. Nothing of it can be tried again, and no record is to blame: what the application does about
+ * failures when nothing is tried again is done at once, and the record in whose time the timer rang goes on.
+ */
+export function runTimer(task: OperatorTask, node: string, work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    // The state is rebuilt, with the timer in it; a service that is needed does not answer.
+    if (isNoFaultOfRecord(error) || (error instanceof StreamsError && error.code === 'storage')) throw error
+    try {
+      giveUp(task.context.onProcessingError, task, node, 'processing', error)
+    } catch (failure) {
+      decided.add(failure as object)
+      throw failure
+    }
+  }
+}
+
+/** Failures of timers, on their way through the source of a record that has nothing to do with them. */
+const decided = new WeakSet<object>()
+
+/** Whether it has been decided that the error ends the task, so that no handler is asked about it. */
+export function isDecided(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && decided.has(error)
 }
 
 /** The error with the place it happened at: node, topic, partition and offset. */

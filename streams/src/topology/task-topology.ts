@@ -1,6 +1,7 @@
 import type { Serde } from '../serdes/serde.ts'
 import type { StateStore, StoreDefinition } from '../state/store.ts'
 import type { AsyncWork } from './async-work.ts'
+import type { ErrorHandler } from './error-handler.ts'
 
 /** One header of a record, as on the wire. */
 export interface Header {
@@ -58,6 +59,8 @@ export interface TaskContext {
   /** The store of a global table: one per process, filled before tasks start, read-only for operators. */
   globalStore(name: string): StateStore
   recordDropped(reason: DropReason): void
+  /** What the application does about a failure that no handler of the topology deals with. */
+  readonly onProcessingError: ErrorHandler
 }
 
 /**

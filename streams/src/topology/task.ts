@@ -90,8 +90,18 @@ export class Task implements TaskTopology, OperatorTask {
   }
 
   close(): void {
-    for (const close of this.#closers) close()
-    for (const store of this.#stores.values()) store.close()
+    const failures: unknown[] = []
+    const attempt = (close: () => void): void => {
+      try {
+        close()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    // What fails to end keeps nothing else from it: a store that stays open holds its files, and the task for others.
+    for (const close of this.#closers) attempt(close)
+    for (const store of this.#stores.values()) attempt(() => store.close())
+    if (failures.length > 0) throw failures.find(isStorageFailure) ?? failures[0]
   }
 
   store(name: string): StateStore {
@@ -259,6 +269,10 @@ export class Task implements TaskTopology, OperatorTask {
       context.send(topic, partition, keyBytes, valueBytes, timestampMs, this.headers)
     }
   }
+}
+
+function isStorageFailure(error: unknown): boolean {
+  return error instanceof StreamsError && error.code === 'storage'
 }
 
 /** One function for all children; the common cases without a loop. */

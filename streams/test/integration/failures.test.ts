@@ -14,7 +14,7 @@ import {
   type Topology,
 } from '../../src/index.ts'
 import { describeApps } from '../kit.ts'
-import { alterTopic } from '../reading.ts'
+import { alterTopic, removeMembers } from '../reading.ts'
 
 describeApps('records that cannot be processed', (kit) => {
   interface Doubling {
@@ -255,5 +255,26 @@ describeApps('records that cannot be processed', (kit) => {
         'and reading goes on at 11',
     ])
     expect(second.failure).toBeNull()
+  })
+
+  it('keep a worker that has no room for their results in its group while they wait', async () => {
+    const name = uniqueName('full')
+    const input = topic(`${name}-in`, { key: string(), value: string() })
+    const output = topic(`${name}-out`, { key: string(), value: string() })
+    const app = topology(name)
+    app.stream(input).to(output)
+    await kit.createTopics(
+      { name: input.name, partitions: 1 },
+      { name: output.name, partitions: 1, configs: { 'max.message.bytes': '1000' } },
+    )
+    const onProductionError = retry({ attempts: 1_000, backoff: '1h' })
+    const producer = { bufferBytes: 5_000, lingerMs: 1 }
+    await using running = await kit.start(app, { onProductionError, producer, closeTimeout: 100 })
+    await kit.send(input.name, [{ key: 'a', value: 'x'.repeat(6_000) }])
+    await until(() => running.metrics().recordsProcessed === 1, { what: 'a result that is refused' })
+    const { rebalanceCount } = running.metrics()
+    await removeMembers(kit.cluster, app.name)
+    await until(() => running.metrics().rebalanceCount > rebalanceCount, { what: 'the worker back in its group' })
+    expect(running.failure).toBeNull()
   })
 })

@@ -74,6 +74,46 @@ describeApps('an application in threads', (kit) => {
     await expect(app.commit()).rejects.toMatchObject({ code: 'closed' })
   })
 
+  it('is asked for its state like one without threads, and gives Buffers as they are', async () => {
+    const { input, last, start } = await aCount(4)
+    await using app = await start()
+    await app.running()
+    await kit.send(input, records('hello'))
+    await until(async () => Object.keys(await last()).length === 8, { what: 'all keys' })
+    const counts = app.query<string, number>('by-key')
+    const found: string[] = []
+    for await (const { key } of counts.range('k2', 'k5')) found.push(key)
+    expect(found.toSorted()).toEqual(['k2', 'k3', 'k4', 'k5'])
+    // Chosen by the sender, the partition of a key need not be the one where a query looks: one of the tasks has it.
+    expect(await counts.owner('k0')).toEqual({ isLocal: true, owner: null })
+    const values: unknown[] = []
+    for await (const { value } of app.query<string, { last: Buffer }>('buffers').all()) values.push(value)
+    expect(values).toEqual(Array.from({ length: 8 }, () => ({ last: Buffer.from('hello') })))
+    expect(values.every((value) => Buffer.isBuffer((value as { last: unknown }).last))).toBe(true)
+  })
+
+  it('refuses an answer or a question that cannot be sent to another thread, and goes on', async () => {
+    const { input, last, start } = await aCount(4)
+    await using app = await start()
+    await app.running()
+    await kit.send(input, records())
+    await until(async () => Object.keys(await last()).length === 8, { what: 'all keys' })
+    const functions = app.query<unknown, () => string>('functions')
+    await expect(functions.all().next()).rejects.toThrow(/could not be cloned/)
+    await expect(functions.get(() => 'k0')).rejects.toThrow(/could not be cloned/)
+    expect((await app.refresh()).state).toBe('running')
+    expect(app.failure).toBeNull()
+  })
+
+  it('does not start any more when it is told to stop while it does', async () => {
+    const { start } = await aCount(1)
+    await expect(start({ signal: AbortSignal.abort(new Error('not at all')) })).rejects.toThrow('not at all')
+    const controller = new AbortController()
+    const starting = start({ signal: controller.signal })
+    controller.abort(new Error('not any more'))
+    await expect(starting).rejects.toThrow('not any more')
+  })
+
   it('hands its tasks over when it is closed, and finds its state again', async () => {
     const stateDir = mkdtempSync(join(tmpdir(), 'millrace-threads-'))
     try {

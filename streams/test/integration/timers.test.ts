@@ -99,4 +99,29 @@ describeApps('timers of keys', (kit) => {
       }
     },
   )
+
+  it.each(['at-least-once', 'exactly-once'] as const)(
+    'by the wall clock ring once, %s, also when nothing comes in between their ringing and the end',
+    async (guarantee) => {
+      const { app, input, rung } = await aTiming(1)
+      const options = { guarantee, commitInterval: '1h' } as const
+      const dueMs = Date.now() + 1_000
+      {
+        await using first = await kit.start(app, options)
+        await kit.send(input, [at('wall-a', dueMs, 1, 0)])
+        await until(() => first.metrics().recordsProcessed === 1, { what: 'the timer set' })
+      }
+      {
+        await using second = await kit.start(app, options)
+        // What a transaction holds is to be seen only once it is committed, by the close.
+        await until(() => second.metrics().recordsSent > 0, { what: 'the timer' })
+      }
+      await until(async () => (await rung()).length > 0, { what: 'its result' })
+      await using third = await kit.start(app, options)
+      await kit.send(input, [at('wall-b', dueMs, 1, 0)])
+      await until(async () => (await rung()).some((one) => one.startsWith('wall-b')), { what: 'the next timer' })
+      expect(await rung()).toEqual([`wall-a wall-clock ${dueMs}`, `wall-b wall-clock ${dueMs}`])
+      expect(third.failure).toBeNull()
+    },
+  )
 })

@@ -14,6 +14,7 @@ import {
 } from '../../src/serdes/schema-registry/index.ts'
 import { jsonSchema } from '../../src/serdes/schema-registry/json-schema.ts'
 import { protobuf } from '../../src/serdes/schema-registry/protobuf.ts'
+import { headerOf } from '../../src/serdes/schema-registry/wire-format.ts'
 import { FakeRegistry } from './fake-registry.ts'
 
 interface Golden {
@@ -156,6 +157,37 @@ describe('avro', () => {
     expect({ ...(await readLater(reader, bytes)) }).toEqual({ id: 'a', cents: 1 })
     expect({ ...reader.deserialize(bytes) }).toEqual({ id: 'a', cents: 1 })
     expect(fake.requests).toEqual(['GET /schemas/ids/302'])
+  })
+
+  it.each([
+    ['refuses the credentials', 401, '{"error_code":40101,"message":"Unauthorized"}'],
+    ['has a proxy in front of it that knows no such path', 404, '<html>Not Found</html>'],
+    ['has had too much', 408, ''],
+    ['is answered for by a login page', 200, '<html>Log in</html>'],
+  ])('says that no record is at fault while the registry %s, and asks again', async (_what, status, body) => {
+    const id = fake.register('orders-value', order)
+    const bytes = Buffer.concat([headerOf(id), Buffer.from('066f2d3102', 'hex')])
+    const failing = avro(client({ retryFor: 20 }), order)
+    const waiting = avro(client(), order)
+    fake.failure = { status, body }
+    await expect(readLater(failing, bytes)).rejects.toMatchObject({ code: 'connection-failed' })
+    const asked = fake.requests.length
+    const read = readLater(waiting, bytes)
+    while (fake.requests.length < asked + 2) await new Promise((resolve) => setImmediate(resolve))
+    fake.failure = null
+    expect({ ...(await read) }).toEqual({ id: 'o-1', cents: 1 })
+  })
+
+  it('says that the record is at fault whose schema, or what that refers to, the registry does not have', async () => {
+    const unknown = avro(client(), order)
+    await expect(readLater(unknown, Buffer.concat([headerOf(999), Buffer.of(0)]))).rejects.toMatchObject({
+      code: 'deserialization',
+    })
+    const id = fake.register('orders-value', order, { references: [{ name: 'x', subject: 'nowhere', version: 1 }] })
+    await expect(readLater(avro(client(), order), Buffer.concat([headerOf(id), Buffer.of(0)]))).rejects.toMatchObject({
+      code: 'deserialization',
+      message: expect.stringContaining('nowhere') as string,
+    })
   })
 
   it('has all versions at hand that its state may hold, also deleted ones', async () => {

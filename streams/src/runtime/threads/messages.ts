@@ -30,7 +30,9 @@ export type Question =
       readonly from?: number
       readonly to?: number
     }
+  | { readonly what: 'range'; readonly store: string; readonly from: unknown; readonly to: unknown }
   | { readonly what: 'all'; readonly store: string }
+  | { readonly what: 'owner'; readonly store: string; readonly key: unknown }
 
 /** The answers to questions, by what was asked. */
 export interface Answers {
@@ -38,7 +40,35 @@ export interface Answers {
   metrics: null
   get: Answer<unknown>
   windows: Answer<WindowRow<unknown, unknown>[]>
+  range: readonly unknown[]
   all: readonly unknown[]
+  owner: { readonly isLocal: boolean; readonly owner: string | null }
+}
+
+/** What came from a thread, with the Buffers that it was sent with: on the way they become plain Uint8Arrays. */
+export function withBuffers(value: unknown): unknown {
+  return revived(value, new Set())
+}
+
+function revived(value: unknown, seen: Set<object>): unknown {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return value
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  seen.add(value)
+  if (value instanceof Map) {
+    const entries = [...(value as Map<unknown, unknown>)]
+    value.clear()
+    for (const [key, one] of entries) value.set(revived(key, seen), revived(one, seen))
+  } else if (value instanceof Set) {
+    const members = [...(value as Set<unknown>)]
+    value.clear()
+    for (const one of members) value.add(revived(one, seen))
+  } else if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) {
+    const fields = value as Record<string, unknown>
+    for (const [name, one] of Object.entries(fields)) {
+      if (typeof one === 'object') fields[name] = revived(one, seen)
+    }
+  }
+  return value
 }
 
 export type FromThread =

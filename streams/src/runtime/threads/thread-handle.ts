@@ -3,6 +3,7 @@ import { StreamsError } from '../../errors.ts'
 import type { StreamsLogger } from '../options.ts'
 import {
   receivedError,
+  withBuffers,
   type Answers,
   type FromThread,
   type Question,
@@ -68,8 +69,9 @@ export class ThreadHandle {
     if (this.#hasEnded) return Promise.reject(new StreamsError('closed', 'the application has ended'))
     return new Promise((resolve, reject) => {
       const id = this.#nextQuestion++
-      this.#questions.set(id, { resolve, reject })
+      // First, because a key that cannot be sent throws, and nobody would answer.
       this.#worker.postMessage({ kind: 'ask', id, question })
+      this.#questions.set(id, { resolve, reject })
     })
   }
 
@@ -78,7 +80,7 @@ export class ThreadHandle {
     this.#worker.postMessage({ kind: 'join' })
   }
 
-  /** Has the application of the thread commit and hand over; `exited` resolves when it has. */
+  /** Has the application of the thread commit and hand over, or not start any more; `exited` resolves when it has. */
   close(): void {
     this.#worker.postMessage({ kind: 'close' })
   }
@@ -104,7 +106,7 @@ export class ThreadHandle {
         return
       case 'answer': {
         this.status = message.status
-        this.#take(message.id)?.resolve(message.value as never)
+        this.#take(message.id)?.resolve(withBuffers(message.value) as never)
         this.#events.onStatus()
         return
       }

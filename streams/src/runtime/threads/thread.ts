@@ -17,18 +17,22 @@ async function main({ module, options, isLogged }: ThreadData): Promise<void> {
   }
   let join!: () => void
   const mayJoin = new Promise<void>((resolve) => (join = resolve))
+  const closing = new AbortController()
   port.on('message', (message: ToThread) => {
-    if (message.kind === 'join') join()
+    if (message.kind === 'close') closing.abort()
+    // Also for one that is closed before it may: it finds out there.
+    if (message.kind !== 'ask') join()
   })
   let app: StreamsApp
   try {
-    const prepared = (): Promise<void> => {
+    const prepared = async (): Promise<void> => {
       tell({ kind: 'prepared' })
-      return mayJoin
+      await mayJoin
+      closing.signal.throwIfAborted()
     }
     app = await StreamsApp.run(
       await importTopology(module),
-      { ...options, ...(isLogged ? { logger } : {}) },
+      { ...options, ...(isLogged ? { logger } : {}), signal: closing.signal },
       { prepared },
     )
   } catch (error) {
@@ -44,13 +48,12 @@ async function main({ module, options, isLogged }: ThreadData): Promise<void> {
   )
   const telling = setInterval(() => tell({ kind: 'status', status: status() }), STATUS_EVERY_MS)
   port.on('message', (message: ToThread) => {
-    if (message.kind === 'close') void app.close()
     if (message.kind !== 'ask') return
     const { id, question } = message
-    answerTo(app, question).then(
-      (value) => tell({ kind: 'answer', id, value, status: status() }),
-      (error: unknown) => tell({ kind: 'refused', id, error: sentError(error) }),
-    )
+    answerTo(app, question)
+      .then((value) => tell({ kind: 'answer', id, value, status: status() }))
+      // Also of an answer that cannot be sent, such as a value that has a function.
+      .catch((error: unknown) => tell({ kind: 'refused', id, error: sentError(error) }))
   })
   await app.closed
   clearInterval(telling)
@@ -74,8 +77,12 @@ async function answerTo(app: StreamsApp, question: Question): Promise<unknown> {
         ...(to === undefined ? {} : { to }),
       })
     }
+    case 'range':
+      return [...app.query(question.store).range(question.from, question.to)]
     case 'all':
       return [...app.query(question.store).all()]
+    case 'owner':
+      return app.query(question.store).owner(question.key)
   }
 }
 

@@ -35,6 +35,7 @@ export class ThreadedApp implements AsyncDisposable {
   static async run(module: URL, options: RunOptions): Promise<ThreadedApp> {
     settingsOf(options)
     const count = options.workers ?? 1
+    const closeTimeoutMs = durationMs(options.closeTimeout ?? CLOSE_TIMEOUT_MS)
     const { logger = null, signal, openBacking, workers: _, ...rest } = options
     if (openBacking !== undefined) {
       throw new StreamsError('invalid-option', 'openBacking is a function, and functions do not cross threads')
@@ -56,13 +57,16 @@ export class ThreadedApp implements AsyncDisposable {
         })
       }
     }
+    signal?.throwIfAborted()
     const threads = Array.from({ length: count }, (_unused, index) => start(index))
+    const stopped = aborted(signal)
     try {
-      await Promise.all(threads.map(({ prepared }) => prepared))
+      await Promise.race([stopped, Promise.all(threads.map(({ prepared }) => prepared))])
       // Together, so that the group gives each thread the tasks whose state it has.
       for (const thread of threads) thread.join()
-      const [applicationId] = await Promise.all(threads.map(({ started }) => started))
-      const app = new ThreadedApp(applicationId!, threads, durationMs(options.closeTimeout ?? CLOSE_TIMEOUT_MS))
+      const started = Promise.all(threads.map((thread) => thread.started))
+      const [applicationId] = await Promise.race([stopped, started])
+      const app = new ThreadedApp(applicationId!, threads, closeTimeoutMs)
       listeners.onStatus = () => app.#tellWaiting()
       listeners.onEnd = (error) => app.#ended(error)
       // Some may have ended while the last one started.
@@ -71,7 +75,9 @@ export class ThreadedApp implements AsyncDisposable {
       signal?.addEventListener('abort', () => void app.close(), { once: true })
       return app
     } catch (error) {
-      await Promise.all(threads.map((thread) => thread.terminate()))
+      // Some may be members of the group, which they have to leave.
+      if (signal?.aborted === true) await closeAll(threads, closeTimeoutMs)
+      else await Promise.all(threads.map((thread) => thread.terminate()))
       throw error
     }
   }
@@ -156,13 +162,7 @@ export class ThreadedApp implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const threads = this.#threads
-    for (const thread of threads) thread.close()
-    let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, this.#closeTimeoutMs + EXIT_MS)))
-    await Promise.race([Promise.all(threads.map(({ exited }) => exited)), timeout])
-    clearTimeout(timer)
-    await Promise.all(threads.map((thread) => thread.terminate()))
+    await closeAll(this.#threads, this.#closeTimeoutMs)
     this.#isClosed = true
     this.#tellWaiting()
     this.#onClosed()
@@ -180,7 +180,10 @@ export class ThreadedApp implements AsyncDisposable {
   }
 }
 
-/** Reads a store of an application in threads. */
+/**
+ * Reads a store of an application in threads, as `StoreQuery` does one of this thread. Every answer is a promise, and a
+ * copy: what structured cloning does not copy (functions, the classes of objects) is refused or left out.
+ */
 export class ThreadedQuery<K, V> {
   readonly #threads: readonly ThreadHandle[]
   readonly #store: string
@@ -203,6 +206,13 @@ export class ThreadedQuery<K, V> {
     )
   }
 
+  /** The rows of this instance with keys in `[from, to]`, thread by thread, within each by partition and key bytes. */
+  async *range(from: K | null, to: K | null): AsyncGenerator<Row<K, V>, void, void> {
+    for (const thread of this.#threads) {
+      yield* (await thread.ask({ what: 'range', store: this.#store, from, to })) as readonly Row<K, V>[]
+    }
+  }
+
   /** Every row of this instance, thread by thread; those of windows and sessions have their times. */
   async *all(): AsyncGenerator<Row<K, V> | WindowRow<K, V>, void, void> {
     for (const thread of this.#threads) {
@@ -210,11 +220,38 @@ export class ThreadedQuery<K, V> {
     }
   }
 
+  /** Where a key's state is: whether in a thread of this instance, and the address if not. */
+  async owner(key: K): Promise<{ readonly isLocal: boolean; readonly owner: string | null }> {
+    const answers = await Promise.all(
+      this.#threads.map((thread) => thread.ask({ what: 'owner', store: this.#store, key })),
+    )
+    return answers.find(({ isLocal }) => isLocal) ?? answers[0]!
+  }
+
   /** The answer of the thread that has the key, or of any that knows which instance has. */
   async #first<T>(ask: (thread: ThreadHandle) => Promise<Answer<T>>): Promise<Answer<T>> {
     const answers = await Promise.all(this.#threads.map(ask))
     return answers.find(({ isLocal }) => isLocal) ?? answers[0]!
   }
+}
+
+/** Fails when the signal says stop; never resolves. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  const stopped = new Promise<never>((_resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
+  stopped.catch(() => {})
+  return stopped
+}
+
+/** Has all threads commit and leave, and ends those that take too long. */
+async function closeAll(threads: readonly ThreadHandle[], closeTimeoutMs: number): Promise<void> {
+  for (const thread of threads) thread.close()
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, closeTimeoutMs + EXIT_MS)))
+  await Promise.race([Promise.all(threads.map(({ exited }) => exited)), timeout])
+  clearTimeout(timer)
+  await Promise.all(threads.map((thread) => thread.terminate()))
 }
 
 /** Each thread is an instance of its own to the group, and to the disk. */

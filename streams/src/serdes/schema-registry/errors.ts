@@ -14,7 +14,10 @@ export class SchemaRegistryError extends StreamsError {
   }
 }
 
-/** No registry answers. Never the fault of a record, so it ends the application instead of going to a handler. */
+/**
+ * No registry answers, or none gives what a reader needs, without saying that it does not exist. Never the fault of a
+ * record, so it ends the application instead of going to a handler.
+ */
 export class SchemaRegistryUnreachableError extends StreamsError {
   constructor(message: string, options: { cause?: unknown } = {}) {
     super('connection-failed', message, options)

@@ -122,8 +122,8 @@ export class SchemaRegistry {
   }
 
   /**
-   * The schema of an id if it is here with all that it refers to. Otherwise it is asked for in the background, and null; once the registry has
-   * said no, or has said nothing for too long, the error.
+   * The schema of an id if it is here with all that it refers to. Otherwise it is asked for in the background, and null;
+   * once the registry has said that there is none, or has not given it for too long, the error.
    */
   schemaNow(id: number): KnownSchema | null {
     const schema = this.#schemas.get(id)
@@ -218,18 +218,33 @@ export class SchemaRegistry {
 
   async #fetchInBackground(id: number): Promise<void> {
     this.#fetching.add(id)
-    try {
-      const schema = await this.schema(id, { timeoutMs: this.#retryForMs })
-      await this.referenced(schema, { timeoutMs: this.#retryForMs })
-    } catch (cause) {
-      const error = cause instanceof StreamsError ? cause : new SchemaRegistryUnreachableError(String(cause), { cause })
-      const isMissing = error instanceof SchemaRegistryError
-      const said = isMissing
-        ? new StreamsError('deserialization', `schema ${id} of the record cannot be had: ${error.message}`, { cause })
-        : error
-      this.#unavailable.set(id, { error: said, untilMs: performance.now() + UNKNOWN_ID_MS })
-    } finally {
-      this.#fetching.delete(id)
+    const error = await this.#fetchOrSay(id)
+    if (error !== null) this.#unavailable.set(id, { error, untilMs: performance.now() + UNKNOWN_ID_MS })
+    this.#fetching.delete(id)
+  }
+
+  /**
+   * Asks until the schema is here, the registry has said that there is none, or `retryFor` is over. Only that there is
+   * none is the record's fault: refused credentials, a proxy that is in the way, a limit say nothing about the record.
+   */
+  async #fetchOrSay(id: number): Promise<StreamsError | null> {
+    const giveUpAt = performance.now() + this.#retryForMs
+    for (let backoffMs = BACKOFF_MS_MIN; ; backoffMs = Math.min(BACKOFF_MS_MAX, backoffMs * 2)) {
+      try {
+        const options = { timeoutMs: Math.max(0, giveUpAt - performance.now()) }
+        await this.referenced(await this.schema(id, options), options)
+        return null
+      } catch (cause) {
+        if (cause instanceof SchemaRegistryError && NOT_THERE.has(cause.errorCode)) {
+          const message = `schema ${id} of the record cannot be had: ${cause.message}`
+          return new StreamsError('deserialization', message, { cause })
+        }
+        if (performance.now() + backoffMs > giveUpAt) {
+          if (cause instanceof SchemaRegistryUnreachableError) return cause
+          return new SchemaRegistryUnreachableError(`schema ${id} cannot be had: ${reasonOf(cause)}`, { cause })
+        }
+      }
+      await setTimeout(backoffMs, undefined, { ref: false })
     }
   }
 

@@ -11,6 +11,7 @@ import { advertisedApis, handlers } from './handlers/index.ts'
 import type { BrokerServices } from './handlers/services.ts'
 import { writeMarker } from './handlers/transaction-markers.ts'
 import type { Disk } from './log/disk.ts'
+import { GroupCommit } from './log/group-commit.ts'
 import { LogDirectories } from './log/log-directories.ts'
 import type { OnCorruption } from './log/log-directory.ts'
 import { MemoryDisk } from './log/memory-disk.ts'
@@ -167,9 +168,11 @@ export class Broker implements AsyncDisposable {
     try {
       const durability = new Durability()
       services = openServices(parts, directories, durability)
+      if (!directories.isCleanShutdown) await endOrphans(services, durability)
       // What a crash left in the system's memory alone is shown to nobody before the disk has it.
       await durability.allDurable()?.catch(() => undefined)
-      // How far back the next start would have to go, and that what this one cut off is not missed again.
+      // How far back the next start would have to go, and that what this one cut off is not missed again. Without it that
+      // one finds the same as this one: no reason not to go on, as long as the directory does.
       if (!directories.isCleanShutdown) await directories.saveOffsets()
       parts.opened?.(services)
       const dispatcher = new Dispatcher({ services, durability, handlers, advertised: advertisedApis })
@@ -421,25 +424,29 @@ function openServices(parts: BrokerParts, directories: LogDirectories, durabilit
     clock,
     logger,
   })
-  if (acksAfter === 'fsync') {
-    const commit = durability.followMetadata(metadataLog, {
+  if (parts.dataDir !== null) {
+    const listener = {
       durable: () => {},
-      failed: (error) => logger.error('the metadata log could not be made durable', { error: String(error) }),
-    })
-    metadata.subscribe(() => durability.appended(commit, 0))
+      failed: (error: unknown) => logger.error('the metadata log could not be made durable', { error: String(error) }),
+    }
+    if (acksAfter === 'fsync') {
+      const commit = durability.followMetadata(metadataLog, listener)
+      metadata.subscribe(() => durability.appended(commit, 0))
+    } else {
+      // Nobody waits for it, but it is not left to the checkpoints: a topic that a power cut takes back takes all its
+      // records along, also those on the disk.
+      const commit = new GroupCommit(metadataLog, listener, new Set())
+      metadata.subscribe(() => commit.appended(0))
+    }
   }
   partitions.open()
   const groups = new GroupCoordinator({ clock, random, config, logger })
   const producerIds = new ProducerIds(() => metadata.allocateProducerIds())
-  const markers: TransactionMarkers = {
-    write: (topic, partition, marker) => writeMarker({ partitions, groups }, topic, partition, marker),
-    whenSafe: (done) => whenSafe(durability, done),
-  }
   const transactions = new TransactionCoordinator({
     clock,
     config,
     logger,
-    markers,
+    markers: markersOf({ partitions, groups }, durability),
     newProducerId: () => producerIds.next(),
     transactionVersion: () => metadata.image.features.get('transaction.version') ?? 0,
   })
@@ -467,9 +474,6 @@ function openServices(parts: BrokerParts, directories: LogDirectories, durabilit
   // Groups first: what takes up the end of a transaction tells them of it.
   loadGroups(services)
   loadTransactions(services)
-  if (!directories.isCleanShutdown) {
-    void transactions.whenLoaded().then(() => abortOrphans(partitions.all(), transactions, markers, logger))
-  }
   metadata.subscribe((changes) => {
     for (const change of changes) {
       if (change.kind === 'topic-created' && change.topic.name === CONSUMER_OFFSETS) loadGroups(services)
@@ -508,9 +512,28 @@ function loadTransactions({ transactions, metadata, partitions }: BrokerServices
     partitionCount: topic.partitions.length,
     coordinatorEpoch: (index) => topic.partitions[index]!.leaderEpoch,
     append: (index, batch) => partition(index).append(batch, 0, batch.length, 'coordinator'),
-    isOnline: (index) => !partition(index).isOffline,
+    answersFor: (index) => partition(index).answersForAppended(),
+    // One that can be read and takes nothing more has failed as well.
+    isOnline: (index) => !partition(index).isReadOnly,
     batches: (index) => partition(index).log.batches(),
   })
+}
+
+function markersOf(
+  services: Pick<BrokerServices, 'partitions' | 'groups'>,
+  durability: Durability,
+): TransactionMarkers {
+  return {
+    write: (topic, partition, marker) => writeMarker(services, topic, partition, marker),
+    whenSafe: (done) => whenSafe(durability, done),
+  }
+}
+
+/** Before the first client comes: a producer could go on with a transaction that is about to be aborted. */
+async function endOrphans(services: BrokerServices, durability: Durability): Promise<void> {
+  const { transactions, partitions, logger } = services
+  await transactions.whenLoaded()
+  abortOrphans(partitions.all(), transactions, markersOf(services, durability), logger)
 }
 
 function whenSafe(durability: Durability, goOn: (isSafe: boolean) => void): void {

@@ -199,14 +199,16 @@ describe('a log with gathered appends', () => {
         const faulty = new FaultyDisk(new MemoryDisk())
         const log = openLog({ disk: faulty, config: { segmentBytes, indexIntervalBytes: 100 } })
         for (let i = 0; i < before; i++) append(log, producedBatch(7, 0, i))
+        // These are the first of their epoch.
+        log.leaderEpochs.assign(1, before)
         const expected = valuesOf(log)
         const all = Buffer.concat(Array.from({ length: 10 }, (_, i) => producedBatch(7, 0, before + i)))
-        faulty.fail(['append'], 'ENOSPC')
+        faulty.fail(['append', 'writeFile'], 'ENOSPC')
         let gatheredCount = 0
         for (let i = 0, at = 0; i < 10; i++) {
           const size = all.readInt32BE(at + 8) + 12
           try {
-            log.append(all, at, at + size, { origin: 'client', leaderEpoch: 0, isGathered: true })
+            log.append(all, at, at + size, { origin: 'client', leaderEpoch: 1, isGathered: true })
           } catch (error) {
             expect(error).toBeInstanceOf(StorageError)
             break
@@ -217,12 +219,34 @@ describe('a log with gathered appends', () => {
         // The first of them may have found that there is no room for another segment.
         if (gatheredCount > 0) expect(() => log.writeGathered()).toThrow(StorageError)
         faulty.fail([])
+        expect(log.hasFailed).toBe(false)
         expect(log.endOffset).toBe(before)
+        expect(log.leaderEpochs.latestEpoch).toBe(1)
         expect(valuesOf(log)).toEqual(expected)
         // The producer may send them again, and they are new.
-        const result = append(log, producedBatch(7, 0, before))
+        const result = append(log, producedBatch(7, 0, before), { leaderEpoch: 1 })
         expect([result.errorCode, result.isDuplicate, result.baseOffset]).toEqual([0, false, before])
       }),
     )
+  })
+
+  it('takes back a batch that was compressed anew, and written before the others, with those that are lost', () => {
+    const faulty = new FaultyDisk(new MemoryDisk())
+    const log = openLog({ disk: faulty, config: { compressionType: 'gzip' } })
+    const gather = (batch: Buffer) => append(log, batch, { isGathered: true })
+    // One that fails by itself is not where a later pass begins.
+    faulty.fail(['append'], 'ENOSPC')
+    expect(() => gather(batchOf(['no room']))).toThrow(StorageError)
+    faulty.fail([])
+    append(log, batchOf(['kept']))
+
+    gather(batchOf(['compressed by the log']))
+    gather(batchOf(['compressed by the client'], { compression: 'gzip' }))
+    expect(log.endOffset).toBe(3)
+    faulty.fail(['append'], 'ENOSPC')
+    expect(() => log.writeGathered()).toThrow(StorageError)
+    faulty.fail([])
+    expect(log.endOffset).toBe(1)
+    expect([...valuesOf(log).values()]).toEqual(['kept'])
   })
 })

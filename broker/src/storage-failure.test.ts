@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest'
 import { StorageError } from './base/errors.ts'
 import { Broker } from './broker.ts'
 import { BrokerConfig, developmentDefaults } from './config/broker-config.ts'
-import type { Disk } from './log/disk.ts'
+import type { Disk, DiskFile } from './log/disk.ts'
 import { MemoryDisk } from './log/memory-disk.ts'
 import { systemRandom } from './platform/system-random.ts'
+import { committedRecords } from './testing/committed-records.ts'
 import { FaultyDisk } from './testing/faulty-disk.ts'
 import { FullDisk } from './testing/full-disk.ts'
 import { HeldDisk } from './testing/held-disk.ts'
@@ -13,6 +14,7 @@ import { linesLogger, type LoggedLine } from './testing/lines-logger.ts'
 import { ManualClock } from './testing/manual-clock.ts'
 import { MemoryNetwork } from './testing/memory-network.ts'
 import { aBatch, topicIdOf } from './testing/test-broker.ts'
+import { TransactionalProducer } from './testing/transactional-producer.ts'
 import { WireClient } from './testing/wire-client.ts'
 
 interface Node {
@@ -91,6 +93,28 @@ function partitionsIn(disk: Disk, directory: string): number[] {
 /** A disk that fails what happens below a path. */
 class PartlyFaultyDisk extends FaultyDisk {
   broken: string | null = null
+  /** How a file that ends so fails when it is read. */
+  unreadable: { readonly ending: string; readonly errno: string } | null = null
+
+  override open(path: string, options?: { readonly create?: boolean }): DiskFile {
+    const file = super.open(path, options)
+    const read = file.read.bind(file)
+    file.read = (...args) => {
+      this.#checkReadable(path)
+      return read(...args)
+    }
+    return file
+  }
+
+  override readFile(path: string): Buffer | null {
+    this.#checkReadable(path)
+    return super.readFile(path)
+  }
+
+  #checkReadable(path: string): void {
+    if (this.unreadable === null || !path.endsWith(this.unreadable.ending)) return
+    throw new StorageError('read', path, { code: this.unreadable.errno })
+  }
 
   protected override isHit(path: string): boolean {
     return this.broken !== null && path.startsWith(this.broken)
@@ -197,6 +221,36 @@ describe('several data directories', () => {
     await after.broker.close()
   })
 
+  it('S9: the one with the transactional ids fails in a commit, which no partition hears of then', async () => {
+    const memory = new MemoryDisk()
+    const disk = new PartlyFaultyDisk(memory)
+    const settings = { 'transaction.state.log.num.partitions': '1' }
+    const { broker, clock, client, connect } = await start({ disk, dirs: ['/a', '/b'], settings })
+    await broker.createTopic('t', { partitions: 3 })
+    const producer = new TransactionalProducer(connect(), 'x', 2)
+    await producer.begin()
+    expect(disk.exists('/b/__transaction_state-0')).toBe(true)
+    const [kept] = partitionsIn(disk, '/a')
+    await producer.write('t', kept!, 'v')
+
+    disk.broken = '/b/'
+    disk.fail(['sync'])
+    expect(await producer.tryEnd(true).catch(() => 'closed')).toBe(ErrorCode.notCoordinator)
+    disk.fail([])
+    // A second and more, with what waits for the disk in between.
+    for (let i = 0; i < 3; i++) {
+      clock.advance(1000)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(await committedRecords(client, 't', kept!)).toEqual({ values: [], lastStableOffset: 0, highWatermark: 1 })
+    await expect(broker.close()).rejects.toBeInstanceOf(StorageError)
+
+    // Here the record was on the disk all the same.
+    const after = await start({ disk: memory, dirs: ['/a', '/b'], settings })
+    await expect.poll(async () => (await committedRecords(after.client, 't', kept!)).values).toEqual(['v'])
+    await after.broker.close()
+  })
+
   it('S9: acknowledges nothing in a directory that failed, though a sync ends well that had begun before', async () => {
     const disk = new HeldDisk()
     const { broker, client, connect } = await start({ disk, dirs: ['/a', '/b'] })
@@ -238,6 +292,138 @@ describe('several data directories', () => {
     // Nor is the metadata begun anew where the directory that has it is not there.
     unmounted.broken = '/a'
     await expect(start({ disk: unmounted, dirs: ['/a', '/b'] })).rejects.toBeInstanceOf(StorageError)
+  })
+
+  it('one that comes back with a topic that was made anew meanwhile keeps its log aside', async () => {
+    const disk = new PartlyFaultyDisk(new MemoryDisk())
+    const { broker, client, connect } = await start({ disk, dirs: ['/a', '/b'] })
+    await broker.createTopic('t', { partitions: 4 })
+    const earlierId = await topicIdOf(client, 't')
+    const lost = partitionsIn(disk, '/b')
+    expect(lost.length).toBeGreaterThan(0)
+    for (const index of [0, 1, 2, 3]) expect(await produce(client, earlierId, index)).toBe(0)
+    disk.broken = '/b/'
+    disk.fail(['sync', 'rename'])
+    await expect(produce(connect(), earlierId, lost[0])).rejects.toThrow('closed')
+    await client.request(apis.deleteTopics, 6, { topics: [{ name: 't', topicId: ZERO_UUID }], timeoutMs: 0 })
+    await broker.createTopic('t', { partitions: 4 })
+    const topicId = await topicIdOf(client, 't')
+    for (const index of [0, 1, 2, 3]) expect(await produce(client, topicId, index)).toBe(0)
+    await expect(broker.close()).rejects.toBeInstanceOf(StorageError)
+    expect(partitionsIn(disk, '/b')).toEqual(lost)
+
+    disk.broken = null
+    const after = await start({ disk, dirs: ['/a', '/b'] })
+    for (const index of [0, 1, 2, 3]) {
+      expect(await produce(after.client, topicId, index)).toBe(0)
+      expect((await readable(after.client, topicId, index)).highWatermark).toBe(2)
+    }
+    expect(partitionsIn(disk, '/b')).toEqual([])
+    const strays = disk.list('/b').filter((name) => name.endsWith('-stray'))
+    expect(strays.length).toBe(lost.length)
+    expect(disk.readFile(`/b/${strays[0]}/00000000000000000000.log`)!.length).toBeGreaterThan(0)
+    await after.broker.close()
+  })
+
+  it('one that has no room, or fails, when all else of a start is done does not end it', async () => {
+    const memory = new MemoryDisk()
+    const first = await start({ disk: memory, dirs: ['/a', '/b'] })
+    await first.broker.createTopic('t', { partitions: 4 })
+    const topicId = await topicIdOf(first.client, 't')
+    for (const index of [0, 1, 2, 3]) expect(await produce(first.client, topicId, index)).toBe(0)
+    await first.broker.close()
+    const [there] = partitionsIn(memory, '/b')
+    const [kept] = partitionsIn(memory, '/a')
+    memory.makeDirectory('/b/stray-0')
+    const faults: ((disk: PartlyFaultyDisk) => void)[] = [
+      (disk) => disk.fail(['writeFile'], 'ENOSPC'),
+      (disk) => disk.fail(['rename'], 'EIO'),
+      (disk) => (disk.unreadable = { ending: `/b/t-${there}/partition.metadata`, errno: 'EIO' }),
+    ]
+    for (const fail of faults) {
+      const disk = new PartlyFaultyDisk(memory.copy())
+      // As after a crash.
+      for (const directory of ['/a', '/b']) disk.remove(`${directory}/.kafka_cleanshutdown`)
+      disk.broken = '/b'
+      fail(disk)
+      const { broker, client, lines } = await start({ disk, dirs: ['/a', '/b'] })
+      expect(await produce(client, topicId, kept)).toBe(0)
+      expect(lines.filter(({ level }) => level === 'error').length).toBeGreaterThan(0)
+      disk.fail([])
+      disk.unreadable = null
+      await broker.close().catch(() => undefined)
+      const after = await start({ disk, dirs: ['/a', '/b'] })
+      for (const index of [0, 1, 2, 3]) expect(await produce(after.client, topicId, index)).toBe(0)
+      await after.broker.close()
+    }
+  })
+
+  it('a start that ends before the logs are opened leaves what it knew of them, and no mark of an orderly end', async () => {
+    const disk = new MemoryDisk()
+    const { broker, client } = await start({ disk, dirs: ['/a', '/b'] })
+    await broker.createTopic('t', { partitions: 4 })
+    const topicId = await topicIdOf(client, 't')
+    for (const index of [0, 1, 2, 3]) expect(await produce(client, topicId, index)).toBe(0)
+    await broker.close()
+    for (const directory of ['/a', '/b']) disk.remove(`${directory}/.kafka_cleanshutdown`)
+    const before = String(disk.readFile('/b/recovery-point-offset-checkpoint'))
+    const [twice] = partitionsIn(disk, '/b')
+    disk.makeDirectory(`/a/t-${twice}`)
+    await expect(start({ disk, dirs: ['/a', '/b'] })).rejects.toMatchObject({ code: 'DUPLICATE_PARTITION' })
+    const sorted = (text: string) => text.split('\n').toSorted()
+    expect(sorted(String(disk.readFile('/b/recovery-point-offset-checkpoint')))).toEqual(sorted(before))
+    expect(disk.exists('/b/.kafka_cleanshutdown')).toBe(false)
+  })
+
+  it('a log is not begun anew as long as a directory is missing that may hold it', async () => {
+    const disk = new PartlyFaultyDisk(new MemoryDisk())
+    const first = await start({ disk, dirs: ['/a', '/b', '/c'] })
+    await first.broker.createTopic('t', { partitions: 6 })
+    const topicId = await topicIdOf(first.client, 't')
+    await first.broker.close()
+    // Somebody moved it from where the metadata says it is.
+    const [moved] = partitionsIn(disk, '/c')
+    disk.rename(`/c/t-${moved}`, `/b/t-${moved}`)
+    disk.broken = '/b'
+    disk.fail(['remove', 'sync', 'writeFile', 'create'])
+    const second = await start({ disk, dirs: ['/a', '/b', '/c'] })
+    expect(await produce(second.client, topicId, moved)).toBe(ErrorCode.kafkaStorageError)
+    expect(partitionsIn(disk, '/c')).not.toContain(moved)
+    // What is new is nowhere else.
+    await second.broker.createTopic('u', { partitions: 4 })
+    expect(await produce(second.client, await topicIdOf(second.client, 'u'), 3)).toBe(0)
+    await second.broker.close()
+    disk.broken = null
+    const third = await start({ disk, dirs: ['/a', '/b', '/c'] })
+    expect(await produce(third.client, topicId, moved)).toBe(0)
+    await third.broker.close()
+  })
+
+  it('S10: retention and DeleteRecords go on in the others when one cannot write down its offsets', async () => {
+    const disk = new PartlyFaultyDisk(new MemoryDisk())
+    const { broker, clock, client } = await start({ disk, dirs: ['/a', '/b'] })
+    await broker.createTopic('t', { partitions: 4, configs: { 'segment.bytes': '1048576', 'retention.bytes': '1' } })
+    const topicId = await topicIdOf(client, 't')
+    const records = aBatch(1, { records: [{ key: null, value: Buffer.alloc(600_000) }] })
+    for (const index of [0, 1, 2, 3]) {
+      for (let i = 0; i < 3; i++) expect(await produce(client, topicId, index, Buffer.from(records))).toBe(0)
+    }
+    const [there] = partitionsIn(disk, '/b')
+    const [kept] = partitionsIn(disk, '/a')
+    const segments = (path: string) => disk.list(path).filter((name) => name.endsWith('.log')).length
+    expect([segments(`/a/t-${kept}`), segments(`/b/t-${there}`)]).toEqual([3, 3])
+    disk.broken = '/b/'
+    disk.fail(['writeFile'], 'EMFILE')
+    const { topics } = await client.request(apis.deleteRecords, 2, {
+      topics: [{ name: 't', partitions: [there!, kept!].map((partitionIndex) => ({ partitionIndex, offset: 1 })) }],
+      timeoutMs: 0,
+    })
+    expect(topics[0]!.partitions.map(({ errorCode }) => errorCode)).toEqual([ErrorCode.kafkaStorageError, 0])
+    clock.advance(600_000)
+    await expect.poll(() => segments(`/a/t-${kept}`)).toBe(1)
+    expect(segments(`/b/t-${there}`)).toBe(3)
+    disk.fail([])
+    await broker.close()
   })
 
   it('S9: no directory is left, so the broker closes itself and tells who embeds it', async () => {
@@ -440,6 +626,22 @@ describe('a process that is out of descriptors', () => {
   })
 })
 
+describe('a read that finds no descriptor', () => {
+  it('S16: is refused, and the next one is not', async () => {
+    const disk = new PartlyFaultyDisk(new MemoryDisk())
+    const { broker, client } = await start({ disk })
+    await broker.createTopic('t')
+    const topicId = await topicIdOf(client, 't')
+    expect(await produce(client, topicId)).toBe(0)
+    disk.unreadable = { ending: 't-0/00000000000000000000.log', errno: 'EMFILE' }
+    expect(await readable(client, topicId)).toMatchObject({ errorCode: ErrorCode.kafkaStorageError })
+    expect(await produce(client, topicId)).toBe(0)
+    disk.unreadable = null
+    expect(await readable(client, topicId)).toEqual({ errorCode: 0, highWatermark: 2, hasRecords: true })
+    await broker.close()
+  })
+})
+
 describe('a log that failed by itself', () => {
   it('S9 S16: is not synced a second time, whatever the reason was', async () => {
     const disk = new FaultyDisk(new MemoryDisk())
@@ -457,6 +659,29 @@ describe('a log that failed by itself', () => {
   })
 })
 
+describe('a topic that was made anew', () => {
+  it('S6: is not taken for the earlier one, whose checkpoint knew more records, when the process is killed', async () => {
+    const disk = new MemoryDisk()
+    const settings = { 'acks.after': 'write' }
+    const first = await start({ disk, settings })
+    await first.broker.createTopic('t')
+    expect(await produce(first.client, await topicIdOf(first.client, 't'), 0, aBatch(5))).toBe(0)
+    await first.broker.close()
+    const { broker, client } = await start({ disk, settings })
+    await client.request(apis.deleteTopics, 6, { topics: [{ name: 't', topicId: ZERO_UUID }], timeoutMs: 0 })
+    await broker.createTopic('t')
+    const topicId = await topicIdOf(client, 't')
+    expect(await produce(client, topicId)).toBe(0)
+    await expect.poll(() => String(disk.readFile('/a/recovery-point-offset-checkpoint'))).not.toContain('t 0 5')
+    const left = disk.copy()
+    left.remove('/a/.lock')
+    await broker.close()
+    const after = await start({ disk: left, settings })
+    expect(await readable(after.client, topicId)).toEqual({ errorCode: 0, highWatermark: 1, hasRecords: true })
+    await after.broker.close()
+  })
+})
+
 describe('what is durable before it is acknowledged', () => {
   it('DeleteRecords: the new start of the log', async () => {
     const disk = new MemoryDisk()
@@ -470,6 +695,24 @@ describe('what is durable before it is acknowledged', () => {
     })
     expect(topics[0]!.partitions[0]).toMatchObject({ errorCode: 0, lowWatermark: 2 })
     expect(String(disk.readFile('/a/log-start-offset-checkpoint'))).toBe('0\n1\nt 0 2\n')
+    await broker.close()
+  })
+})
+
+describe('the metadata', () => {
+  it('S8: is synced at once, also where records need only be written', async () => {
+    const disk = new HeldDisk()
+    const { broker, client } = await start({ disk, settings: { 'acks.after': 'write' } })
+    await broker.createTopic('t')
+    const topicId = await topicIdOf(client, 't')
+    await new Promise((resolve) => setImmediate(resolve))
+    disk.hold()
+    expect(await produce(client, topicId)).toBe(0)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(disk.heldPaths).toEqual([])
+    await broker.createTopic('u')
+    await expect.poll(() => disk.heldPaths).toEqual(['/a/__cluster_metadata-0/00000000000000000000.log'])
+    disk.release(true)
     await broker.close()
   })
 })
@@ -493,6 +736,24 @@ describe('an interval between syncs', () => {
     await expect.poll(syncs).toBe(1)
     clock.advance(5000)
     expect(syncs()).toBe(1)
+    await broker.close()
+  })
+
+  it('S8: is no longer when the next sync is due before the one under way has ended', async () => {
+    const disk = new HeldDisk()
+    const settings = { 'acks.after': 'write', 'log.flush.interval.ms': '500' }
+    const { broker, clock, client } = await start({ disk, settings })
+    await broker.createTopic('t')
+    const topicId = await topicIdOf(client, 't')
+    disk.hold()
+    await produce(client, topicId)
+    clock.advance(500)
+    await expect.poll(() => disk.heldPaths.length).toBe(1)
+    await produce(client, topicId)
+    clock.advance(500)
+    disk.release()
+    await expect.poll(() => disk.heldPaths.length).toBe(1)
+    disk.release(true)
     await broker.close()
   })
 

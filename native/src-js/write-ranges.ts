@@ -1,4 +1,5 @@
 import { writevSync } from 'node:fs'
+import { constants } from 'node:os'
 import { WriteFailed } from './write-failed.ts'
 
 /** As the Rust module does it: see Native. */
@@ -26,6 +27,8 @@ export function writeRanges(
       if (errno === undefined) throw cause
       throw new WriteFailed(errno, written)
     }
+    // It would take nothing the next time either.
+    if (taken === 0) throw new WriteFailed(-constants.errno.EIO, written)
     written += taken
     // The system may take a part and call that success.
     while (parts.length > 0 && taken >= parts[0]!.length) taken -= parts.shift()!.length

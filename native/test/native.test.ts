@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -267,6 +268,29 @@ describe.each(implementations)('writeRanges ($kind)', ({ kind, writeRanges }) =>
     expect(() => writeRanges(file, Buffer.alloc(10), Uint32Array.of(6, 5), 1, 0)).toThrow('[6, 5) of 10 bytes')
     expect(fs.fstatSync(file).size).toBe(0)
     fs.closeSync(file)
+  })
+})
+
+describe('writeRanges of the twin', () => {
+  it('gives up when the system takes nothing, as the Rust module does', () => {
+    const directory = fs.mkdtempSync(join(tmpdir(), 'native-nothing-'))
+    const file = fs.openSync(join(directory, 'file'), 'w')
+    const whole = fs.writevSync
+    let calls = 0
+    fs.writevSync = ((fd: number, parts: Uint8Array[], position: number) => {
+      if (++calls > 10) throw new Error('it is tried for ever')
+      return calls > 1 ? 0 : whole(fd, [parts[0]!.subarray(0, 3)], position)
+    }) as typeof fs.writevSync
+    syncBuiltinESMExports()
+    try {
+      const write = () => typescript.writeRanges(file, Buffer.alloc(10), Uint32Array.of(0, 10), 1, 0)
+      expect(write).toThrow(expect.objectContaining({ code: 'EIO', written: 3 }))
+    } finally {
+      fs.writevSync = whole
+      syncBuiltinESMExports()
+    }
+    fs.closeSync(file)
+    fs.rmSync(directory, { recursive: true })
   })
 })
 

@@ -88,7 +88,7 @@ interface Shard {
 /** An offset that is being committed. */
 type OffsetRecord = Extract<GroupRecord, { kind: 'offset' }> & { readonly value: CommittedOffset }
 
-const NO_PRODUCER = { producerId: -1, producerEpoch: -1 }
+const NO_PRODUCER = { producerId: -1, producerEpoch: -1, isTransactional: false }
 
 interface CoordinatedGroup {
   readonly group: ClassicGroup
@@ -437,7 +437,8 @@ export class GroupCoordinator {
     const { records, errorCodes } = this.#offsetRecords(groupId, request.offsets, -1)
     if (records.length === 0) return errorCodes
     const { producerId, producerEpoch } = request
-    const { errorCode, baseOffset } = this.#append(shard, records, { producerId, producerEpoch })
+    assert(producerId >= 0, 'the caller checked it')
+    const { errorCode, baseOffset } = this.#append(shard, records, { producerId, producerEpoch, isTransactional: true })
     if (errorCode !== ErrorCode.none) return errorCode
     this.#ensureGroup(groupId)
     for (const [index, { topic, partition, value }] of records.entries()) {
@@ -727,14 +728,14 @@ export class GroupCoordinator {
   #append(
     shard: Shard,
     records: readonly GroupRecord[],
-    { producerId, producerEpoch } = NO_PRODUCER,
+    { producerId, producerEpoch, isTransactional } = NO_PRODUCER,
   ): { readonly errorCode: number; readonly baseOffset: number } {
     assert(this.#topic !== null && shard.state === 'loaded')
     const batch = buildBatch({
       records: records.map(encodeGroupRecord),
       producerId,
       producerEpoch,
-      isTransactional: producerId !== NO_PRODUCER.producerId,
+      isTransactional,
       nowMs: this.#clock.nowMs(),
     })
     const { errorCode, baseOffset } = this.#topic.append(shard.partition, batch)

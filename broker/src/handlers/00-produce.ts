@@ -128,10 +128,12 @@ function append(
   const isTransactional =
     end - start >= BATCH_HEADER_BYTES && (bytes[start + ATTRIBUTES + 1]! & TRANSACTIONAL_FLAG) !== 0
   if (!isTransactional) return partition.append(bytes, start, end, 'client', context.apiVersion)
-  return (
-    notAdmitted(context, transactionalId, partition, bytes, start) ??
-    partition.append(bytes, start, end, 'client', context.apiVersion, true)
-  )
+  const refusal = notAdmitted(context, transactionalId, partition, bytes, start)
+  if (refusal !== null) return refusal
+  const result = partition.append(bytes, start, end, 'client', context.apiVersion, true)
+  // The first attempt may have begun the transaction, of which no acknowledgement has come either.
+  if (result.isDuplicate && transactionalId !== null) context.services.transactions.answersFor(transactionalId)
+  return result
 }
 
 /**

@@ -17,9 +17,8 @@ export const deleteRecords = handler({
         ...deleteBefore(topic.name, partitionIndex, offset, context),
       })),
     }))
-    const { config, partitions } = context.services
-    return config.text('acks.after') === 'fsync'
-      ? whenDurable(partitions.saveLogStarts(), topics, context)
+    return context.services.config.text('acks.after') === 'fsync'
+      ? whenDurable(topics, context)
       : { throttleTimeMs: 0, topics }
   },
 })
@@ -29,15 +28,16 @@ interface Answer {
   readonly partitions: readonly { readonly partitionIndex: number; lowWatermark: number; errorCode: number }[]
 }
 
-/** What was deleted must not be there again after a crash: the starts of the logs are in their checkpoint first. */
-async function whenDurable(saved: Promise<void>, topics: Answer[], { services }: RequestContext) {
-  try {
-    await saved
-  } catch (cause) {
-    if (!(cause instanceof StorageError)) throw cause
-    services.logger.error('where logs start could not be saved', { error: cause.message })
-    for (const answer of topics.flatMap(({ partitions }) => partitions)) {
-      if (answer.errorCode !== ErrorCode.none) continue
+/**
+ * What was deleted must not be there again after a crash: the starts of the logs are in their checkpoint first. A data
+ * directory that cannot write it down fails its own partitions alone.
+ */
+async function whenDurable(topics: Answer[], { services: { partitions } }: RequestContext) {
+  const unsaved = await partitions.saveLogStarts()
+  for (const topic of unsaved.size === 0 ? [] : topics) {
+    for (const answer of topic.partitions) {
+      const partition = partitions.get(topic.name, answer.partitionIndex)
+      if (answer.errorCode !== ErrorCode.none || (partition !== undefined && !unsaved.has(partition))) continue
       answer.errorCode = ErrorCode.kafkaStorageError
       answer.lowWatermark = -1
     }

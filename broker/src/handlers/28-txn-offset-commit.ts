@@ -69,6 +69,8 @@ function commit(
     )
     if (errorCode !== ErrorCode.none) return asCommitError(errorCode, apiVersion)
   }
+  // Where partitions are not verified nobody has looked, and what a producer that there is not commits nobody ends.
+  if (producerId < 0) return ErrorCode.invalidProducerIdMapping
   const results = services.groups.commitTransactionalOffsets({
     groupId,
     producerId,

@@ -81,6 +81,16 @@ describe('CreatePartitions', () => {
     expect(countOf(node)).toBe(2)
   })
 
+  it.each(['__consumer_offsets', '__transaction_state'])(
+    'does not move what %s holds to other partitions',
+    async (name) => {
+      const node = openMetadata()
+      node.metadata.createTopic({ name, partitionCount: 2 })
+      expect(await grow(node, [[name, 3]])).toMatchObject([{ name, errorCode: ErrorCode.invalidPartitions }])
+      expect(node.metadata.image.topics.get(name)!.partitions).toHaveLength(2)
+    },
+  )
+
   it('refuses a topic that is in the request twice', async () => {
     const node = nodeWithTopic()
     expect(

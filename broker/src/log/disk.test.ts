@@ -261,6 +261,76 @@ describe('RealDisk', () => {
     expect(fs.readdirSync(root).map((name) => fs.readFileSync(`${root}/${name}`, 'utf8'))).toEqual(Array(5).fill('x'))
   })
 
+  it('S16: gives descriptors back for small files and directories too', async () => {
+    const disk = new RealDisk()
+    fs.writeFileSync(`${root}/small`, 'small')
+    const files = Array.from({ length: 4 }, (_, i) => disk.open(`${root}/${i}`, { create: true }))
+    const limited = { readFileSync: fs.readFileSync, writeFileSync: fs.writeFileSync, readdirSync: fs.readdirSync }
+    const { open } = fs.promises
+    let refusals = 0
+    const refuse = (most: number): void => {
+      if (disk.openFileCount <= most) return
+      refusals++
+      throw Object.assign(new Error('too many'), { code: 'EMFILE' })
+    }
+    const scarce =
+      (most: number, whole: (...args: never[]) => unknown) =>
+      (...args: never[]) => {
+        refuse(most)
+        return whole(...args)
+      }
+    Object.assign(fs, {
+      readFileSync: scarce(3, limited.readFileSync),
+      writeFileSync: scarce(2, limited.writeFileSync),
+      readdirSync: scarce(1, limited.readdirSync),
+    })
+    Object.assign(fs.promises, { open: async (...args: Parameters<typeof open>) => (refuse(0), open(...args)) })
+    try {
+      expect(String(disk.readFile(`${root}/small`))).toBe('small')
+      disk.writeFile(`${root}/small`, Buffer.from('other'))
+      expect(disk.list(root)).toEqual(['0', '1', '2', '3', 'small'])
+      await disk.syncDirectory(root)
+      expect(refusals).toBe(4)
+      // None is left to give back.
+      Object.assign(fs, { readFileSync: scarce(-1, limited.readFileSync) })
+      expect(errnoOf(() => disk.readFile(`${root}/small`))).toBe('EMFILE')
+    } finally {
+      Object.assign(fs, limited)
+      Object.assign(fs.promises, { open })
+    }
+    for (const file of files) file.append(Buffer.from('x'))
+    for (const file of files) file.close()
+  })
+
+  it('reads what it may not write, and says why when it is to', async () => {
+    for (const code of ['EROFS', 'EACCES', 'EPERM']) {
+      const disk = new RealDisk({ maxOpenFiles: 1 })
+      fs.writeFileSync(`${root}/f`, 'four')
+      const file = disk.open(`${root}/f`)
+      const whole = fs.openSync
+      fs.openSync = ((path: string, flags: number, mode?: number) => {
+        if ((flags & fs.constants.O_RDWR) !== 0) throw Object.assign(new Error('no'), { code })
+        return whole(path, flags, mode)
+      }) as typeof fs.openSync
+      const into = Buffer.alloc(4)
+      try {
+        expect(file.read(into, 0, 4, 0)).toBe(4)
+        expect(String(into)).toBe('four')
+        expect(errnoOf(() => file.append(Buffer.from('x')))).toBe(code)
+        expect(errnoOf(() => file.truncate(0))).toBe(code)
+        await expect(file.sync()).rejects.toMatchObject({ errno: code })
+        expect(file.read(into, 0, 4, 0)).toBe(4)
+      } finally {
+        fs.openSync = whole
+      }
+      // As it was mounted again for both.
+      file.append(Buffer.from('x'))
+      file.close()
+      expect(disk.openFileCount).toBe(0)
+      expect(fs.readFileSync(`${root}/f`, 'utf8')).toBe('fourx')
+    }
+  })
+
   it('opens a file that is only looked at without a descriptor', () => {
     const disk = new RealDisk()
     fs.writeFileSync(`${root}/f`, 'four')
@@ -285,6 +355,24 @@ describe('RealDisk', () => {
     file.close()
     expect(calls).toBe(4)
     expect(fs.readFileSync(`${root}/f`, 'utf8')).toBe('0123456789')
+  })
+
+  it('S2: fails when write(2) takes nothing', () => {
+    const disk = new RealDisk()
+    const file = disk.open(`${root}/f`, { create: true })
+    const whole = fs.writeSync
+    let calls = 0
+    fs.writeSync = ((fd: number, bytes: Buffer, at: number, _length: number, position: number) => {
+      if (++calls > 10) throw Object.assign(new Error('it is tried for ever'), { code: 'ELOOP' })
+      return calls > 1 ? 0 : whole(fd, bytes, at, 3, position)
+    }) as typeof fs.writeSync
+    try {
+      expect(errnoOf(() => file.append(Buffer.from('0123456789')))).toBe('EIO')
+    } finally {
+      fs.writeSync = whole
+    }
+    expect(file.size).toBe(3)
+    file.close()
   })
 
   it('S2: knows after a failed append how far the file has grown', () => {

@@ -13,6 +13,11 @@ export function isScarcity(error: unknown): error is StorageError {
   return error instanceof StorageError && SCARCITY.has(error.errno)
 }
 
+/** Whether it failed because there was no room. */
+export function isOutOfRoom(error: unknown): error is StorageError {
+  return error instanceof StorageError && NO_ROOM.has(error.errno)
+}
+
 export interface DiskGuard {
   /** A change failed for good; called once. */
   failed(cause: StorageError): void

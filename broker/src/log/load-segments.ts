@@ -132,10 +132,11 @@ export function loadSegments(options: LoadOptions): LoadedSegments {
       })
       break
     }
-    const last = segments.at(-1)
-    if (!options.isCleanShutdown && endOffset < options.recoveryPoint && last !== undefined) {
+    // After an orderly end as well: that wrote down where the end is.
+    if (endOffset < options.recoveryPoint) {
+      const last = segments.at(-1)
       const problem = `the log ends at offset ${endOffset}, and was durable up to ${options.recoveryPoint}`
-      if (options.onCorruption === 'fail') refuseUnlessChosen(options, last.path, last.sizeBytes, problem, endOffset)
+      refuseUnlessChosen(options, last?.path ?? directory, last?.sizeBytes ?? 0, problem, endOffset)
       logger.warn('the log is shorter than it was', { directory, problem })
     }
   } catch (cause) {
@@ -149,8 +150,12 @@ export function loadSegments(options: LoadOptions): LoadedSegments {
   }
 
   if (segments.length > 0 && endOffset < options.logStartOffset) {
-    logger.warn('the log ends before its start offset and begins again there', { directory, endOffset })
-    for (const segment of segments.splice(0)) segment.delete()
+    const suffix = endOffset < options.recoveryPoint || options.isCleanShutdown ? CORRUPT_SUFFIX : CUT_SUFFIX
+    logger.warn(`the log ends before its start offset and begins again there; what it held is kept as *${suffix}`, {
+      directory,
+      endOffset,
+    })
+    for (const segment of segments.splice(0)) keepAside(disk, segment, suffix)
   }
   if (segments.length === 0) {
     endOffset = options.logStartOffset
@@ -264,10 +269,15 @@ function cutOff(
   for (const base of laterBases) {
     const later = LogSegment.open(disk, directory, base, 0)
     cutBytes += later.sizeBytes
-    disk.rename(later.path, freeName(disk, later.path + suffix))
-    later.delete()
+    keepAside(disk, later, suffix)
   }
   return cutBytes
+}
+
+/** Takes a segment out of the log and keeps its batches. */
+function keepAside(disk: Disk, segment: LogSegment, suffix: string): void {
+  if (segment.sizeBytes > 0) disk.rename(segment.path, freeName(disk, segment.path + suffix))
+  segment.delete()
 }
 
 /** `path`, or with a number behind it if an earlier file of that name is there. */

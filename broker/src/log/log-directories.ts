@@ -1,4 +1,5 @@
 import { BrokerError, ConfigError, StorageError } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
 import { directoryName, type TopicPartition } from '../base/topic-partition.ts'
 import type { DiskSpace } from './disk.ts'
 import type { LogConfig } from './log-config.ts'
@@ -12,6 +13,13 @@ const UNASSIGNED_IDS: ReadonlySet<string> = new Set([
   'AAAAAAAAAAAAAAAAAAAAAQ',
   'AAAAAAAAAAAAAAAAAAAAAg',
 ])
+
+/** A directory of a partition's name, and the topic id in it. */
+interface HeldLog {
+  readonly topicPartition: TopicPartition
+  readonly directory: LogDirectory
+  readonly topicId: string | null
+}
 
 /** A data directory as DescribeLogDirs shows it. */
 export interface DirectoryUsage {
@@ -36,7 +44,8 @@ export interface LogDirectoriesOptions extends Omit<LogDirectoryOptions, 'path'>
  * its logs, and the others go on; without the one that holds the metadata log there is no node.
  *
  * New logs go where the metadata says, which asks `place` for the directory with the fewest. A log is in one directory: one
- * that is found in two ends the start.
+ * that is found in two ends the start. Two logs of one name are no such case: a topic was deleted and made again while the
+ * directory of the earlier one was offline. Who opens the log knows the id of the topic, and the other is set aside.
  */
 export class LogDirectories {
   /** The directory of the metadata log. */
@@ -44,7 +53,10 @@ export class LogDirectories {
   readonly #directories: readonly LogDirectory[]
   /** Those that could not be opened, and why. */
   readonly #lost: ReadonlyMap<string, StorageError>
-  readonly #byPartition: Map<string, LogDirectory>
+  readonly #byPartition = new Map<string, LogDirectory>()
+  /** What was found at the start, by the name of the partition; of several, one at most stays. */
+  readonly #found: Map<string, readonly HeldLog[]>
+  readonly #logger: Logger
   #closing: Promise<void> | null = null
 
   /** Fails with a BrokerError as LogDirectory.open does, or with DUPLICATE_PARTITION for a log in two directories. */
@@ -56,28 +68,33 @@ export class LogDirectories {
     const { logger } = options
     const clusterId = options.clusterId ?? knownClusterId(options)
     const opened: LogDirectory[] = []
+    const held: HeldLog[] = []
     const lost = new Map<string, StorageError>()
     try {
       for (const path of paths) {
         try {
           const identity = clusterId ?? opened[0]?.clusterId
-          opened.push(
-            await LogDirectory.open({ ...common, path, ...(identity === undefined ? {} : { clusterId: identity }) }),
-          )
+          const directory = await LogDirectory.open({
+            ...common,
+            path,
+            ...(identity === undefined ? {} : { clusterId: identity }),
+          })
+          held.push(...(await logsIn(directory)))
+          opened.push(directory)
         } catch (cause) {
           if (!(cause instanceof StorageError) || paths.length === 1) throw cause
           logger.error('a data directory is offline: it could not be opened', { path, error: cause.message })
           lost.set(path, cause)
         }
       }
-      const byPartition = whereLogsAre(opened)
+      const found = byName(held)
       const metadataLog = directoryName({ topic: metadataTopic, partition: 0 })
       const wanted = opened.find(({ path }) => path === (mainPath ?? paths[0]))
-      const main = byPartition.get(metadataLog) ?? (lost.size === 0 ? wanted : undefined)
+      const main = found.get(metadataLog)?.[0]?.directory ?? (lost.size === 0 ? wanted : undefined)
       // Without all directories nobody knows that there is no metadata log yet.
       if (main === undefined) throw [...lost.values()][0]!
       if (main !== wanted) logger.info('the metadata log stays in the data directory that has it', { path: main.path })
-      return new LogDirectories(main, opened, lost, byPartition)
+      return new LogDirectories(main, opened, lost, found, logger)
     } catch (cause) {
       // The first failure is the one that tells.
       for (const directory of opened) await directory.close().catch(() => undefined)
@@ -89,12 +106,17 @@ export class LogDirectories {
     main: LogDirectory,
     directories: readonly LogDirectory[],
     lost: ReadonlyMap<string, StorageError>,
-    byPartition: Map<string, LogDirectory>,
+    found: Map<string, readonly HeldLog[]>,
+    logger: Logger,
   ) {
     this.main = main
     this.#directories = directories
     this.#lost = lost
-    this.#byPartition = byPartition
+    this.#found = found
+    this.#logger = logger
+    for (const [name, [first, ...others]] of found) {
+      if (others.length === 0) this.#byPartition.set(name, first!.directory)
+    }
   }
 
   get clusterId(): string {
@@ -139,12 +161,21 @@ export class LogDirectories {
 
   /**
    * Opens the log where it is, or creates it in the directory of that id. Throws DIRECTORY_OFFLINE where it may be in a
-   * directory that is not there: a new and empty one in another place would look as if its records had never been.
+   * directory that is not there: a new and empty one in another place would look as if its records had never been. Only of
+   * a partition that is new (`isNew`) nobody can have it.
    */
-  openLog(topicPartition: TopicPartition, topicId: string, config: LogConfig, directoryId: string): PartitionLog {
+  openLog(
+    topicPartition: TopicPartition,
+    topicId: string,
+    config: LogConfig,
+    place: { readonly directoryId: string; readonly isNew: boolean },
+  ): PartitionLog {
     const name = directoryName(topicPartition)
+    this.#decide(topicPartition, topicId)
+    const { directoryId, isNew } = place
     const id = UNASSIGNED_IDS.has(directoryId) ? this.place(1)[0]! : directoryId
-    const directory = this.#byPartition.get(name) ?? this.#withId(id)
+    const mayBeLost = !isNew && this.#lost.size > 0
+    const directory = this.#byPartition.get(name) ?? (mayBeLost ? null : this.#withId(id))
     if (directory === null || directory.failure !== null) {
       const where =
         directory?.path ?? ([...this.#lost.keys()].join(', ') || `${directoryId}, which log.dirs does not have`)
@@ -166,15 +197,40 @@ export class LogDirectories {
     directory?.deleteLog(topicPartition)
   }
 
-  /** The partitions that have a directory here, whether they are open or not. */
+  /** The partitions that had a directory here at the start. */
   partitions(): TopicPartition[] {
-    return this.#directories.flatMap((directory) => directory.partitions().map(({ topicPartition }) => topicPartition))
+    return Array.from(this.#found.values(), ([first]) => first!.topicPartition)
   }
 
+  /** A directory that fails meanwhile keeps it, and the next start tries again. */
   setAsideStray(topicPartition: TopicPartition): void {
     const name = directoryName(topicPartition)
-    this.#byPartition.get(name)?.setAsideStray(topicPartition)
+    this.#decide(topicPartition, null)
+    const directory = this.#byPartition.get(name)
     this.#byPartition.delete(name)
+    if (directory !== undefined) this.#setAside(directory, topicPartition)
+  }
+
+  /** Of several logs of one name keeps the one of the topic with that id; of none, without. */
+  #decide(topicPartition: TopicPartition, topicId: string | null): void {
+    const name = directoryName(topicPartition)
+    const found = this.#found.get(name) ?? []
+    this.#found.delete(name)
+    if (found.length < 2) return
+    for (const held of found) {
+      if (held.topicId === topicId) this.#byPartition.set(name, held.directory)
+      else this.#setAside(held.directory, topicPartition)
+    }
+  }
+
+  #setAside(directory: LogDirectory, topicPartition: TopicPartition): void {
+    try {
+      directory.setAsideStray(topicPartition)
+    } catch (cause) {
+      if (!(cause instanceof StorageError)) throw cause
+      const fields = { path: directory.path, partition: directoryName(topicPartition), error: cause.message }
+      this.#logger.error('a partition that no topic has could not be set aside', fields)
+    }
   }
 
   usage(): DirectoryUsage[] {
@@ -200,8 +256,23 @@ export class LogDirectories {
     await Promise.all(this.#online().map((directory) => directory.checkpoint()))
   }
 
-  async saveOffsets(): Promise<void> {
-    await Promise.all(this.#online().map((directory) => directory.saveOffsets()))
+  /** As LogDirectory's, for all of them; answers those that failed, now or before, and why. */
+  async saveOffsets(): Promise<ReadonlyMap<LogDirectory, StorageError>> {
+    const failures = new Map<LogDirectory, StorageError>()
+    await Promise.all(
+      this.#directories.map(async (directory) => {
+        try {
+          if (directory.failure !== null) throw directory.failure
+          await directory.saveOffsets()
+        } catch (cause) {
+          if (!(cause instanceof StorageError)) throw cause
+          failures.set(directory, cause)
+          const fields = { path: directory.path, error: cause.message }
+          this.#logger.error('the offsets of a data directory could not be saved', fields)
+        }
+      }),
+    )
+    return failures
   }
 
   async saveRecoveryPoints(): Promise<void> {
@@ -243,20 +314,31 @@ function knownClusterId({ disk, paths }: LogDirectoriesOptions): string | undefi
   return undefined
 }
 
-function whereLogsAre(directories: readonly LogDirectory[]): Map<string, LogDirectory> {
-  const found = new Map<string, LogDirectory>()
-  for (const directory of directories) {
-    for (const { topicPartition } of directory.partitions()) {
-      const name = directoryName(topicPartition)
-      const other = found.get(name)
-      if (other !== undefined) {
-        throw new BrokerError(
-          'DUPLICATE_PARTITION',
-          `${name} is in two data directories, ${other.path} and ${directory.path}: move one of them away`,
-        )
-      }
-      found.set(name, directory)
+/** What is in a directory that was just opened. It closes again if that cannot be told. */
+async function logsIn(directory: LogDirectory): Promise<HeldLog[]> {
+  try {
+    return directory.partitions().map((held) => ({ ...held, directory }))
+  } catch (cause) {
+    // The first failure is the one that tells.
+    await directory.close().catch(() => undefined)
+    throw cause
+  }
+}
+
+/** Fails with DUPLICATE_PARTITION for two logs that are of one topic, or may be. */
+function byName(held: readonly HeldLog[]): Map<string, readonly HeldLog[]> {
+  const found = new Map<string, HeldLog[]>()
+  for (const log of held) {
+    const name = directoryName(log.topicPartition)
+    const others = found.get(name) ?? []
+    const same = others.find(({ topicId }) => topicId === log.topicId || topicId === null || log.topicId === null)
+    if (same !== undefined) {
+      throw new BrokerError(
+        'DUPLICATE_PARTITION',
+        `${name} is in two data directories, ${same.directory.path} and ${log.directory.path}: move one of them away`,
+      )
     }
+    found.set(name, [...others, log])
   }
   return found
 }

@@ -139,6 +139,18 @@ describe('LogDirectory', () => {
     expect([...valuesOf(openOrders(unclean.directory)).values()]).toEqual(['a'])
   })
 
+  it('S7: takes a directory with logs for one that was not closed in order when its identity is gone', async () => {
+    const disk = new MemoryDisk()
+    const first = await open({ disk })
+    append(openOrders(first.directory), batchOf(['a']))
+    const crashed = disk.copy()
+    crashed.remove('/data/.lock')
+    crashed.remove('/data/meta.properties')
+    const { directory } = await open({ disk: crashed })
+    expect(directory.isCleanShutdown).toBe(false)
+    expect((await open()).directory.isCleanShutdown).toBe(true)
+  })
+
   it('keeps where logs start and how far they are durable', async () => {
     const disk = new MemoryDisk()
     const { directory } = await open({ disk })

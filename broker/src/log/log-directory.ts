@@ -78,7 +78,7 @@ export class LogDirectory {
   readonly #recoveryPoints: Map<string, number>
   readonly #logStartOffsets: Map<string, number>
   readonly #cleanedOffsets: Map<string, number>
-  /** Logs that could not be opened. What the checkpoints say of them stays, as does their state. */
+  /** Logs that were not opened yet, or could not be. What the checkpoints say of them stays, as does their state. */
   readonly #unopened = new Set<string>()
   /** Of which the checkpoints may tell what was true of an earlier log of that name. */
   readonly #outdated = new Set<string>()
@@ -109,8 +109,9 @@ export class LogDirectory {
       }
       if (isNew) await writeMetaProperties(disk, path, properties)
       const marker = `${path}/${CLEAN_SHUTDOWN_FILE}`
-      // A directory that is new was not left in disorder either.
-      const isCleanShutdown = isNew || disk.exists(marker)
+      // A directory that is new was not left in disorder either. One that holds logs is not new: its identity is gone.
+      const isEmpty = !disk.list(path).some((name) => parseDirectoryName(name) !== null)
+      const isCleanShutdown = (isNew && isEmpty) || disk.exists(marker)
       // It must be gone for good before the first write, or a crash would look like an orderly end.
       disk.remove(marker)
       await disk.syncDirectory(path)
@@ -153,6 +154,7 @@ export class LogDirectory {
     this.#cleanedOffsets = readOffsets(this.#disk, `${this.path}/${CLEANED_OFFSETS_FILE}`)
     for (const name of this.#disk.list(this.path)) {
       if (name.endsWith(DELETED_SUFFIX)) this.#doomed.push(`${this.path}/${name}`)
+      else if (parseDirectoryName(name) !== null) this.#unopened.add(name)
     }
     this.#removeSoon()
     this.#checkSpace()
@@ -233,7 +235,19 @@ export class LogDirectory {
     this.#unopened.delete(name)
     this.#forgetLoaded(name)
     this.#logs.set(name, log)
+    // Nor is it left to the next checkpoint where nobody waits for the disk: the new log would look like one cut short.
+    if (isOutdated) this.#saveOffsetsSoon()
     return log
+  }
+
+  #saveOffsetsSoon(): void {
+    this.saveOffsets().catch((cause: unknown) => {
+      if (!(cause instanceof StorageError)) throw cause
+      this.#options.logger.error('the offsets of a data directory could not be saved', {
+        path: this.path,
+        error: cause.message,
+      })
+    })
   }
 
   /** Ends a log and takes its directory out of sight at once; its files are removed one after the other from then on. */
@@ -252,6 +266,7 @@ export class LogDirectory {
   setAsideStray(topicPartition: TopicPartition): void {
     if (this.#logs.has(directoryName(topicPartition))) return
     const path = this.#setAside(topicPartition, STRAY_SUFFIX)
+    this.#unopened.delete(directoryName(topicPartition))
     this.#options.logger.warn('a partition that no topic has is set aside', { path })
   }
 

@@ -24,6 +24,7 @@ import { replaceFile, syncFile } from './checkpoint-file.ts'
 import { DeletedSegments } from './deleted-segments.ts'
 import type { Disk } from './disk.ts'
 import { FileSlice } from './file-slice.ts'
+import { isScarcity } from './guarded-disk.ts'
 import { LeaderEpochs } from './leader-epochs.ts'
 import { loadSegments } from './load-segments.ts'
 import type { LogConfig } from './log-config.ts'
@@ -309,8 +310,9 @@ export class PartitionLog {
     if (leaderEpoch > this.leaderEpochs.latestEpoch) this.leaderEpochs.assign(leaderEpoch, baseOffset)
     // What was written again lies in memory of its own.
     const isGathered = options.isGathered === true && batch === bytes
-    if (isGathered) this.#gatheredFrom ??= baseOffset
     this.#active.append(batch, from, to, this.config.indexIntervalBytes, isGathered)
+    // It is taken back with the others all the same: none of them is anybody's before all are written.
+    if (options.isGathered === true) this.#gatheredFrom ??= baseOffset
 
     // Only a write that succeeded moves the end of the log.
     this.#endOffset = lastOffset + 1
@@ -333,12 +335,18 @@ export class PartitionLog {
       this.#active.writeGathered()
       this.#active.checkNothingLost()
     } catch (cause) {
-      try {
-        this.truncateTo(from)
-      } catch (truncation) {
-        this.#syncFailure = truncation
-      }
+      this.#takeBackFrom(from)
       throw cause
+    }
+  }
+
+  /** Drops what nobody was told of; a log that cannot do that takes nothing any more. */
+  #takeBackFrom(offset: number): void {
+    try {
+      // An epoch may have begun just here. It stays, as its file could not be written to a full disk either.
+      this.#truncateTo(offset, offset + 1)
+    } catch (truncation) {
+      this.#syncFailure = truncation
     }
   }
 
@@ -551,6 +559,11 @@ export class PartitionLog {
 
   /** Drops the batches that hold `offset` or a later one; `offset` is the end then. */
   truncateTo(offset: number): void {
+    this.#truncateTo(offset, offset)
+  }
+
+  /** Forgets the leader epochs from `epochsFrom` on. */
+  #truncateTo(offset: number, epochsFrom: number): void {
     if (offset >= this.#endOffset) return
     this.#swap?.finish()
     if (this.cleanedTo !== null) this.cleanedTo = Math.min(this.cleanedTo, offset)
@@ -562,11 +575,12 @@ export class PartitionLog {
     this.#endOffset = offset
     this.#logStartOffset = Math.min(this.#logStartOffset, offset)
     this.#hasUnsyncedNames = true
-    this.leaderEpochs.truncateFromEnd(offset)
     for (const snapshot of this.#snapshots.filter((at) => at > offset)) this.#removeSnapshot(snapshot)
     const unreplicated = this.producers.unreplicatedBelow(offset)
     this.#loadProducers(NO_SEGMENTS)
     this.producers.awaitReplication(unreplicated)
+    // Last, as it writes a file and may fail.
+    this.leaderEpochs.truncateFromEnd(epochsFrom)
   }
 
   /** Drops everything; the log begins again, empty, at `newStartOffset`. */
@@ -595,12 +609,17 @@ export class PartitionLog {
 
   /**
    * Takes the segments that end at or before the start out of the log, and answers how many. Called when the start is in
-   * the checkpoint: a crash leaves any part of the renames. The active segment stays.
+   * the checkpoint: a crash leaves any part of the renames. The active segment stays. With a limit they are the oldest,
+   * and of one at a time a crash leaves no gap, whatever the checkpoint says.
    */
-  async deleteSegmentsBelowStart(): Promise<number> {
+  async deleteSegmentsBelowStart(
+    options: { readonly countMax?: number; readonly delayMs?: number } = {},
+  ): Promise<number> {
+    const { countMax = Infinity, delayMs = this.config.fileDeleteDelayMs } = options
     if (this.#isClosed || this.#swap !== null) return 0
     if (this.#syncFailure !== null) throw this.#syncFailure
-    const count = this.#segments.findLastIndex((segment) => segment.baseOffset <= this.#logStartOffset)
+    const first = this.#segments.findLastIndex((segment) => segment.baseOffset <= this.#logStartOffset)
+    const count = Math.min(first, countMax)
     if (count <= 0) return 0
     const dropped: LogSegment[] = []
     try {
@@ -618,7 +637,7 @@ export class PartitionLog {
       this.#syncFailure = cause
       throw cause
     }
-    this.#deleted.add(dropped, this.config.fileDeleteDelayMs)
+    this.#deleted.add(dropped, delayMs)
     return count
   }
 
@@ -830,14 +849,18 @@ export class PartitionLog {
     }
   }
 
-  /** A reader that must not see what was aborted relies on the entry, so without it the log does not go on. */
+  /**
+   * A reader that must not see what was aborted relies on the entry, so without it the log does not go on. Where there was
+   * no room for it, or no descriptor, the marker is taken back, and whoever wanted it tries again.
+   */
   #indexAborted(completed: AbortedTransaction): void {
     const { transactionIndex } = this.#active
     try {
       if (transactionIndex.count === 0) this.#hasUnsyncedNames = true
       transactionIndex.append(completed)
     } catch (cause) {
-      this.#syncFailure = cause
+      if (isScarcity(cause)) this.#takeBackFrom(completed.lastOffset)
+      else this.#syncFailure = cause
       throw cause
     }
   }

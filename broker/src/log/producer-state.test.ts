@@ -330,6 +330,20 @@ describe('the transactions of producers', () => {
     expect([asks(2, 1), asks(1)]).toEqual([true, false])
   })
 
+  it('ask for every batch of one that the coordinator may not know of', () => {
+    const driver = new TransactionDriver()
+    const asks = (epoch: number, baseSequence: number) =>
+      driver.states.needsAdmission({ producerId: 7, epoch, baseSequence, bumpsEpoch: true }, 0)
+    driver.send(7, { isAdmitted: true })
+    driver.states.doubtOngoing()
+    expect([asks(0, 1), asks(0, 2)]).toEqual([true, true])
+    expect(driver.send(7, { sequence: 1, isAdmitted: true })).toBe('1')
+    expect(driver.send(7, { sequence: 2, isAdmitted: true })).toBe('2')
+    driver.end(7, 1, { version: 2 })
+    driver.send(7, { epoch: 1, isAdmitted: true })
+    expect(asks(1, 1)).toBe(false)
+  })
+
   it('let no batch overtake one that was not let in', () => {
     const driver = new TransactionDriver()
     const asks = (baseSequence: number, epoch = 0) =>

@@ -96,6 +96,8 @@ export class ProducerStates {
   /** Transactions whose marker was not below the high watermark the last time somebody asked, in order of the markers. */
   readonly #unreplicated: CompletedTransaction[] = []
   readonly #candidates = new Map<number, Candidate>()
+  /** Producers whose open transaction the coordinator may not know of. */
+  readonly #doubted = new Set<number>()
 
   constructor(expirationMs: number) {
     this.#expirationMs = expirationMs
@@ -188,7 +190,8 @@ export class ProducerStates {
   /**
    * Whether the transaction coordinator must say that a client's transactional batch may be appended: its transaction has
    * written nothing here yet. The batch is noted until one of its transaction is in the log, so that no later one of the
-   * producer overtakes it. A batch of an old epoch is no question for the coordinator; `check` refuses it.
+   * producer overtakes it. A batch of an old epoch is no question for the coordinator; `check` refuses it. Every batch is
+   * one of a transaction that is in doubt.
    */
   needsAdmission(
     batch: {
@@ -202,7 +205,7 @@ export class ProducerStates {
     const { producerId, epoch, baseSequence, bumpsEpoch } = batch
     const producer = this.#producers.get(producerId)
     if (producer !== undefined && epoch < producer.epoch) return false
-    if (this.hasOngoingTransaction(producerId, epoch)) return false
+    if (this.hasOngoingTransaction(producerId, epoch)) return this.#doubted.has(producerId)
     const candidate = this.#candidates.get(producerId)
     if (candidate === undefined) {
       this.#candidates.set(producerId, { epoch, lowestSequence: baseSequence, bumpsEpoch, seenMs: nowMonoMs })
@@ -213,6 +216,14 @@ export class ProducerStates {
       candidate.lowestSequence = baseSequence
     }
     return true
+  }
+
+  /**
+   * The transactions that are open now were found in the log, and it is not known whether the coordinator has them: nobody
+   * goes on with one unasked.
+   */
+  doubtOngoing(): void {
+    for (const producerId of this.#ongoing.values()) this.#doubted.add(producerId)
   }
 
   /** Takes a batch of the log into account, whose base offset is set; the transaction that it ended, or null. */
@@ -271,6 +282,7 @@ export class ProducerStates {
     if (firstOffset === NO_OFFSET) return null
     producer.currentTxnFirstOffset = NO_OFFSET
     this.#ongoing.delete(firstOffset)
+    this.#doubted.delete(producerId)
     if (firstOffset === this.#firstOngoing) this.#firstOngoing = this.#ongoing.keys().next().value ?? Infinity
     const completed = {
       producerId,

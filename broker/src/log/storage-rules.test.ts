@@ -262,6 +262,53 @@ describe('S3: damage where the log was durable', () => {
     expect(openLog({ disk, config, onCorruption: 'truncate' }).endOffset).toBe(13)
   })
 
+  it('S3: after an orderly end a log whose end is missing, at a whole batch or with whole segments, is damaged', async () => {
+    const { disk, log, first } = await durable()
+    const lastBase = log.activeBaseOffset
+    log.close()
+    const options = { config, recoveryPoint: 14, isCleanShutdown: true } as const
+    expect(openLog({ ...options, disk: disk.copy() }).endOffset).toBe(14)
+
+    const without = (isMissing: (name: string) => boolean) => {
+      const left = disk.copy()
+      for (const name of left.list(LOG_PATH)) if (isMissing(name)) left.remove(`${LOG_PATH}/${name}`)
+      return left
+    }
+    const withoutLast = without((name) => Number.parseInt(name, 10) >= lastBase)
+    const refused = `the log ends at offset ${lastBase}, and was durable up to 14`
+    expect(() => openLog({ ...options, disk: withoutLast })).toThrow(refused)
+    // Nor does the next start think otherwise, which is after no orderly end.
+    expect(() => openLog({ ...options, disk: withoutLast, isCleanShutdown: false })).toThrow(refused)
+    expect(openLog({ ...options, disk: withoutLast, onCorruption: 'truncate' }).endOffset).toBe(lastBase)
+
+    const withoutAny = without((name) => !Number.isNaN(Number.parseInt(name, 10)))
+    expect(withoutAny.exists(first)).toBe(false)
+    expect(() => openLog({ ...options, disk: withoutAny })).toThrow('the log ends at offset 0')
+  })
+
+  it('S3: what lies before the start of a log that ends there is kept', async () => {
+    const { disk, log } = await durable()
+    log.close()
+    const kept = (left: MemoryDisk, suffix: string) =>
+      left.list(LOG_PATH).filter((name) => name.endsWith(suffix)).length
+    for (const isCleanShutdown of [true, false]) {
+      const options = { config, isCleanShutdown, recoveryPoint: 20, logStartOffset: 20 } as const
+      const left = disk.copy()
+      const names = left.list(LOG_PATH).filter((name) => name.endsWith('.log'))
+      expect(() => openLog({ ...options, disk: left })).toThrow('the log ends at offset 14')
+      expect(left.list(LOG_PATH).filter((name) => name.endsWith('.log')).length).toBeGreaterThan(0)
+      expect(names.length).toBeGreaterThan(0)
+      const again = openLog({ ...options, disk: left, onCorruption: 'truncate' })
+      expect([again.logStartOffset, again.endOffset]).toEqual([20, 20])
+      expect(kept(left, '.corrupt')).toBeGreaterThan(0)
+    }
+    // What was not durable may end before the start, which was.
+    const torn = disk.copy()
+    const again = openLog({ disk: torn, config, isCleanShutdown: false, recoveryPoint: 0, logStartOffset: 20 })
+    expect([again.logStartOffset, again.endOffset]).toEqual([20, 20])
+    expect(kept(torn, '.cut')).toBeGreaterThan(0)
+  })
+
   it('S3: a partition that is damaged keeps its recovery point, and the directory is not marked as closed in order', async () => {
     const disk = new MemoryDisk()
     const first = await openDirectory(disk)

@@ -74,8 +74,8 @@ export class TransactionIndex {
     }
     const entries = this.#entries!
     writeEntry(entries, at, entry)
-    this.#isUnsynced = true
     const file = this.#open()
+    this.#isUnsynced = true
     // What a write that failed half-way left behind.
     if (file.size > at) file.truncate(at)
     file.append(entries, at, at + TRANSACTION_ENTRY_BYTES)

@@ -376,6 +376,25 @@ describe('transactions in a log', () => {
     expect(openLog({ disk: memory, isCleanShutdown: false }).abortedTransactions(0, 3)).toEqual(aborted)
   })
 
+  it('stay open when there was no room to note the aborted one, and are ended later', () => {
+    for (const errno of ['ENOSPC', 'EMFILE']) {
+      const disk = new FaultyDisk(new MemoryDisk())
+      const log = openLog({ disk, config })
+      const batch = valuesBatch(['a', 'b'], { id: 2, epoch: 0, sequence: 0, inTransaction: true })
+      log.append(batch, 0, batch.length, { origin: 'client', leaderEpoch: 0, isAdmitted: true })
+      // The index is the one file that is new.
+      disk.fail(['create'], errno)
+      expect(() => log.appendMarker({ ...marker, isCommit: false }, 0)).toThrow(StorageError)
+      expect([log.hasFailed, log.endOffset, log.lastStableOffset(2)]).toEqual([false, 2, 0])
+      expect(log.producers.hasOngoingTransaction(2, 0)).toBe(true)
+      disk.fail([])
+      expect(log.appendMarker({ ...marker, isCommit: false }, 0)).toMatchObject({ errorCode: 0, baseOffset: 2 })
+      expect(log.abortedTransactions(0, 3)).toEqual(aborted)
+      expect(log.lastStableOffset(3)).toBe(3)
+      log.close()
+    }
+  })
+
   it('are undecided until their marker is replicated, also after what followed it was cut off', () => {
     const log = withAborted(new MemoryDisk())
     expect(log.lastStableOffset(2)).toBe(0)

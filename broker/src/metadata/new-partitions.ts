@@ -2,6 +2,7 @@ import { ErrorCode } from '@millrace/protocol'
 import type { ClusterImage } from './cluster-image.ts'
 import { RECORDS_PER_OPERATION_MAX, refused, tooManyRecords, type Refusal } from './refusal.ts'
 import { invalidReplicas, invalidReplicationFactor } from './replica-assignment.ts'
+import { isCoordinatorTopic } from './topic-names.ts'
 
 export interface NewPartitions {
   readonly name: string
@@ -17,6 +18,12 @@ export function planPartitions(image: ClusterImage, request: NewPartitions): Ref
   const { name, count, assignments = null } = request
   const topic = image.topics.get(name)
   if (!topic) return refused(ErrorCode.unknownTopicOrPartition, null)
+  if (isCoordinatorTopic(name)) {
+    return refused(
+      ErrorCode.invalidPartitions,
+      `The number of partitions of ${name} decides which of them holds what, and cannot be changed.`,
+    )
+  }
   const before = topic.partitions.length
   if (count === before) return refused(ErrorCode.invalidPartitions, `Topic already has ${before} partition(s).`)
   if (count < before) {

@@ -30,6 +30,11 @@ export function isInternalTopic(name: string): boolean {
   return name === CONSUMER_OFFSETS || name === TRANSACTION_STATE || name === '__share_group_state'
 }
 
+/** Topics in which a coordinator finds a name by its hash, modulo the number of partitions. */
+export function isCoordinatorTopic(name: string): boolean {
+  return name === CONSUMER_OFFSETS || name === TRANSACTION_STATE
+}
+
 /**
  * What two names have in common that would be one name in a metric, where `.` becomes `_`: of `a.b` and `a_b` only one
  * may exist. Null for a name that cannot collide.

@@ -14,6 +14,8 @@ export class FlushInterval {
   #records = 0
   #timer: Timer | null = null
   #isSyncing = false
+  /** The next sync was due while one was under way. */
+  #isDue = false
   #isStopped = false
 
   constructor(log: PartitionLog, clock: Clock, failed: (cause: unknown) => void) {
@@ -40,14 +42,16 @@ export class FlushInterval {
   #sync(): void {
     this.#timer?.cancel()
     this.#timer = null
-    // One at a time; when it has ended the rest is looked at again.
-    if (this.#isSyncing || this.#isStopped || this.#records === 0) return
+    if (this.#isStopped || this.#records === 0) return
+    // One at a time; what was due meanwhile comes when it has ended.
+    this.#isDue = this.#isSyncing
+    if (this.#isSyncing) return
     this.#records = 0
     this.#isSyncing = true
     this.#log.flush().then(
       () => {
         this.#isSyncing = false
-        this.appended(0)
+        if (this.#isDue) this.#sync()
       },
       (cause: unknown) => {
         this.#isSyncing = false

@@ -11,6 +11,8 @@ import { FaultyDisk } from '../testing/faulty-disk.ts'
 import { TOPIC_ID, filesOf } from '../testing/logs.ts'
 import { ManualClock } from '../testing/manual-clock.ts'
 import { NameJournal } from '../testing/name-journal.ts'
+import { SeededRandom } from '../testing/simulation/seeded-random.ts'
+import { SimulatedDisk } from '../testing/simulation/simulated-disk.ts'
 import { Durability } from './durability.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { Partition } from './partition.ts'
@@ -70,7 +72,7 @@ class House {
     this.add('orders', config)
     this.housekeeping = new Housekeeping({
       partitions: { all: () => this.partitions.values() },
-      directory: this.directory,
+      directory: { checkpoint: () => this.directory.checkpoint(), directoryOf: () => this.directory },
       config: BrokerConfig.from({ sets: [...settings, ...sets] }),
       clock: this.clock,
       logger: this.#logger,
@@ -281,6 +283,31 @@ describe('retention', () => {
     expect(house.lines.map(({ level }) => level)).toEqual(['error'])
     await house.housekeeping.retain()
     expect(memory.list(PATH).filter((name) => name.endsWith('.deleted'))).not.toEqual([])
+  })
+
+  it('S10: frees a disk that has no room for the checkpoint, one segment after the other', async () => {
+    const memory = new MemoryDisk()
+    const disk = new FaultyDisk(memory)
+    const house = await House.open({ ...small, retentionBytes: 0 }, { disk })
+    for (let i = 0; i < 20; i++) house.write([`a=${i}`])
+    const bases = house.bases()
+    expect(bases.length).toBeGreaterThan(3)
+    const changes = disk.changes.length
+    disk.fail(['writeFile', 'append', 'create'], 'ENOSPC')
+    await house.housekeeping.retain()
+    // What is closed is gone, and each before the next.
+    expect(house.bases()).toEqual(bases.slice(-1))
+    const order = disk.changes.slice(changes).filter((change) => change.endsWith('.log') || change === `sync ${PATH}`)
+    const renames = order.filter((change) => change.startsWith('rename'))
+    expect(renames.length).toBe(bases.length - 1)
+    expect(order).toEqual(renames.flatMap((rename) => [rename, `sync ${PATH}`]))
+    await house.pass(1000)
+    expect(memory.list(PATH).filter((name) => name.endsWith('.deleted'))).toEqual([])
+    // With room again it is as with any other.
+    disk.fail([])
+    await house.housekeeping.retain()
+    house.write(['b=1'])
+    expect(recordsOf(house.partition.log)).toMatchObject([{ offset: 20 }])
   })
 
   it('S14: leaves a log without a gap, wherever a crash comes', async () => {
@@ -494,6 +521,23 @@ describe('compaction', () => {
     house.write(['c=1'])
     await whileTimePasses(house.clock, house.housekeeping.compact())
     expect(texts()).toEqual(['4:a=5', '5:b=1', '7:c=1'])
+  })
+
+  it('takes nothing away for a record that a loss of power would take back with the marker of its transaction', async () => {
+    const disk = new SimulatedDisk({ random: new SeededRandom(1) })
+    disk.prepare('/data')
+    const house = await House.open(compacted, { disk: disk.mount() })
+    house.write(['a=1'])
+    house.partition.log.roll()
+    house.writeOpen('a=2')
+    house.partition.log.roll()
+    house.end(true)
+    await whileTimePasses(house.clock, house.housekeeping.compact())
+    expect(recordsOf(house.partition.log).map(({ value }) => value)).toEqual(['2'])
+    disk.powerCut('nothing')
+    const { log } = (await House.open(compacted, { disk: disk.mount() })).partition
+    expect(recordsOf(log).map(({ value }) => value)).toEqual(['2'])
+    expect([log.endOffset, log.lastStableOffset(log.endOffset)]).toEqual([3, 3])
   })
 
   it('compacts nothing that is not replicated and durable yet', async () => {

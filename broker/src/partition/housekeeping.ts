@@ -5,8 +5,9 @@ import { directoryName } from '../base/topic-partition.ts'
 import type { BrokerConfig } from '../config/broker-config.ts'
 import { compact } from '../log/compaction.ts'
 import { dirtyPart, type DirtyPart } from '../log/dirty-part.ts'
-import { isScarcity } from '../log/guarded-disk.ts'
+import { isOutOfRoom, isScarcity } from '../log/guarded-disk.ts'
 import type { LogDirectories } from '../log/log-directories.ts'
+import type { LogDirectory } from '../log/log-directory.ts'
 import { Pace } from '../log/pace.ts'
 import type { PartitionLog } from '../log/partition-log.ts'
 import { retainedFrom } from '../log/retention.ts'
@@ -15,7 +16,7 @@ import type { Partitions } from './partitions.ts'
 
 export interface HousekeepingOptions {
   readonly partitions: Pick<Partitions, 'all'>
-  readonly directory: Pick<LogDirectories, 'checkpoint' | 'saveOffsets'>
+  readonly directory: Pick<LogDirectories, 'checkpoint' | 'directoryOf'>
   readonly config: BrokerConfig
   readonly clock: Clock
   readonly logger: Logger
@@ -108,29 +109,56 @@ export class Housekeeping {
     if (shortened.length === 0 || this.#isClosed) return
     for (const { log } of shortened) this.#busy.add(log)
     try {
-      // A crash may leave any part of the renames, and what is left below the start is removed by that.
-      if (!(await this.#saveOffsets())) return
-      for (const partition of shortened) {
-        if (this.#isClosed) return
-        await this.#guardedAsync(partition, async () => {
-          const count = await partition.log.deleteSegmentsBelowStart()
-          if (count > 0) this.#log('segments deleted', partition, { count, logStart: partition.log.logStartOffset })
-        })
+      const directories = new Set(shortened.map((partition) => this.#directoryOf(partition)))
+      for (const directory of directories) {
+        const due = shortened.filter((partition) => this.#directoryOf(partition) === directory)
+        if (directory !== undefined) await this.#deleteIn(directory, due)
       }
     } finally {
       for (const { log } of shortened) this.#busy.delete(log)
     }
   }
 
+  /** Deletes what is due in one data directory, whatever becomes of the others. */
+  async #deleteIn(directory: LogDirectory, due: readonly Partition[]): Promise<void> {
+    // A crash may leave any part of the renames, and what is left below the start is removed by that.
+    let failure = await savedOffsets(directory)
+    // A directory without room cannot write that down, and what is due may be why. One segment after the other leaves no gap.
+    for (const partition of due) {
+      while (isOutOfRoom(failure) && directory.failure === null && !this.#isClosed) {
+        if ((await this.#deleteSegments(partition, { countMax: 1, delayMs: 0 })) === 0) break
+        failure = await savedOffsets(directory)
+      }
+    }
+    if (failure !== null) return this.#notSaved(directory, failure)
+    for (const partition of due) {
+      if (this.#isClosed) return
+      await this.#deleteSegments(partition)
+    }
+  }
+
+  async #deleteSegments(
+    partition: Partition,
+    options: { readonly countMax?: number; readonly delayMs?: number } = {},
+  ): Promise<number> {
+    let count = 0
+    await this.#guardedAsync(partition, async () => {
+      count = await partition.log.deleteSegmentsBelowStart(options)
+      if (count > 0) this.#log('segments deleted', partition, { count, logStart: partition.log.logStartOffset })
+    })
+    return count
+  }
+
   /** Moves the start of the log to where retention puts it; whether there are segments to delete. */
   #shorten(partition: Partition): boolean {
     const { log, offsets } = partition
     // A transaction that nobody ends does not keep its records for ever, nor those behind it.
-    const start = retainedFrom(log, log.config, { upTo: offsets.highWatermark, nowMs: this.#clock.nowMs() })
+    let start = retainedFrom(log, log.config, { upTo: offsets.highWatermark, nowMs: this.#clock.nowMs() })
+    // All of it is due: the log goes on, empty, in a segment of its own. Without room for that, what is closed goes first.
+    if (start > log.activeBaseOffset && !roomFor(() => log.roll())) start = log.activeBaseOffset
     if (start <= log.segments[0]!.baseOffset) return false
-    // All of it is due: the log goes on, empty, in a segment of its own.
-    if (start > log.activeBaseOffset) log.roll()
-    partition.deleteRecordsBefore(start)
+    // The start has moved though the file of the leader epochs has not been written.
+    roomFor(() => partition.deleteRecordsBefore(start))
     return true
   }
 
@@ -148,11 +176,10 @@ export class Housekeeping {
     return dirtiest
   }
 
-  #dirtyPart(partition: Partition): DirtyPart | null {
+  #dirtyPart(partition: Partition, stableTo = partition.offsets.lastStable): DirtyPart | null {
     let dirty: DirtyPart | null = null
     this.#guarded(partition, () => {
-      const { log, offsets } = partition
-      dirty = dirtyPart(log, { stableTo: offsets.lastStable, nowMs: this.#clock.nowMs() })
+      dirty = dirtyPart(partition.log, { stableTo, nowMs: this.#clock.nowMs() })
       return true
     })
     return dirty
@@ -166,10 +193,14 @@ export class Housekeeping {
     this.#busy.add(log)
     try {
       await this.#guardedAsync(partition, async () => {
-        // What follows a record must be durable before the record goes. That the checkpoint says so spares a start after
-        // a crash the reading of segments with gaps, which it would take for damage in a topic that is compacted no more.
+        // What follows a record must be durable before the record goes, and so must the marker by which that counts, which
+        // may be in the active segment.
+        const stableTo = partition.offsets.lastStable
+        if (log.recoveryPoint < stableTo) await log.flush()
+        // That the checkpoint says so spares a start after a crash the reading of segments with gaps, which it would take
+        // for damage in a topic that is compacted no more.
         await directory.checkpoint()
-        const dirty = this.#dirtyPart(partition)
+        const dirty = this.#dirtyPart(partition, stableTo)
         if (dirty === null || dirty.upTo > log.recoveryPoint || log.isClosed || this.#isClosed) return
         const startMs = this.#clock.monoMs()
         const pace = new Pace(this.#clock, () => config.double('log.cleaner.io.max.bytes.per.second'))
@@ -184,7 +215,9 @@ export class Housekeeping {
         })
         if (done === null) return
         progress = done.to > done.from
-        await this.#saveOffsets()
+        const itsDirectory = this.#directoryOf(partition)
+        const failure = itsDirectory === undefined ? null : await savedOffsets(itsDirectory)
+        if (failure !== null) this.#notSaved(itsDirectory!, failure)
         this.#log('log compacted', partition, { ...done, durationMs: Math.round(this.#clock.monoMs() - startMs) })
       })
     } finally {
@@ -205,16 +238,13 @@ export class Housekeeping {
     return chosen
   }
 
-  /** Without what is in the checkpoints nothing is deleted; the next round tries again. */
-  async #saveOffsets(): Promise<boolean> {
-    try {
-      await this.#options.directory.saveOffsets()
-      return true
-    } catch (cause) {
-      if (!(cause instanceof StorageError)) throw cause
-      this.#logger.error('the offsets of a data directory could not be saved', { error: cause.message })
-      return false
-    }
+  #directoryOf({ topicPartition }: Partition): LogDirectory | undefined {
+    return this.#options.directory.directoryOf(topicPartition)
+  }
+
+  /** The next round tries again. */
+  #notSaved({ path }: LogDirectory, cause: StorageError): void {
+    this.#logger.error('the offsets of a data directory could not be saved', { path, error: cause.message })
   }
 
   #guarded(partition: Partition, work: () => boolean): boolean {
@@ -253,5 +283,27 @@ export class Housekeeping {
 
   #log(message: string, partition: Partition, fields: Readonly<Record<string, number>>): void {
     this.#logger.info(message, { partition: directoryName(partition.topicPartition), ...fields })
+  }
+}
+
+/** Writes down what is in the checkpoints of a directory; answers why that failed, or null. */
+async function savedOffsets(directory: LogDirectory): Promise<StorageError | null> {
+  try {
+    await directory.saveOffsets()
+    return null
+  } catch (cause) {
+    if (!(cause instanceof StorageError)) throw cause
+    return cause
+  }
+}
+
+/** Whether there was room for a change. */
+function roomFor(change: () => void): boolean {
+  try {
+    change()
+    return true
+  } catch (cause) {
+    if (!isOutOfRoom(cause)) throw cause
+    return false
   }
 }

@@ -185,8 +185,13 @@ export class Partition implements FetchWatch {
     if (result.errorCode !== ErrorCode.none) return result
     if (!result.isDuplicate) this.#grew(sizeBytes)
     // The first attempt may not be durable yet.
-    else if (this.#commit?.isBehind) this.#durability.answersFor(this.#commit)
+    else this.answersForAppended()
     return result
+  }
+
+  /** Notes that the answer to the request tells of something that another one appended, and waits until it is durable. */
+  answersForAppended(): void {
+    if (this.#commit?.isBehind) this.#durability.answersFor(this.#commit)
   }
 
   /** The error for a client that believes in another leader epoch (KIP-320), or 0; -1 is a client that does not say. */
@@ -306,8 +311,10 @@ export class Partition implements FetchWatch {
       return ErrorCode.corruptMessage
     }
     if (!(cause instanceof StorageError)) throw cause
-    this.#isOffline = true
+    // Nothing is wrong with the log: it could not be opened, or what was gathered for it found no room.
+    this.#isOffline ||= !isScarcity(cause)
     this.#failed(cause)
+    if (!this.#isOffline) return ErrorCode.kafkaStorageError
     for (const fetch of [...this.pendingFetches]) fetch.finish()
     return ErrorCode.kafkaStorageError
   }

@@ -58,7 +58,7 @@ export class Partitions {
   open(): void {
     const known = new Set([directoryName({ topic: CLUSTER_METADATA, partition: 0 })])
     for (const topic of this.#metadata.image.topics.values()) {
-      this.#openTopic(topic, 0)
+      this.#openTopic(topic, 0, false)
       for (const { index } of topic.partitions) known.add(directoryName({ topic: topic.name, partition: index }))
     }
     for (const topicPartition of this.#directories.partitions()) {
@@ -103,9 +103,16 @@ export class Partitions {
     return this.#directories.usage().map((usage) => ({ ...usage, logs: usage.logs.filter(isOfTopic) }))
   }
 
-  /** Makes where logs start durable. */
-  saveLogStarts(): Promise<void> {
-    return this.#directories.saveOffsets()
+  /** Makes where logs start durable, and answers the partitions of which that failed. */
+  async saveLogStarts(): Promise<ReadonlySet<Partition>> {
+    const failures = await this.#directories.saveOffsets()
+    const failed = new Set<Partition>()
+    if (failures.size === 0) return failed
+    for (const partition of this.all()) {
+      const directory = this.#directories.directoryOf(partition.topicPartition)
+      if (directory === undefined || failures.has(directory)) failed.add(partition)
+    }
+    return failed
   }
 
   /** Answers every waiting fetch; the logs are closed by their directory. */
@@ -119,10 +126,10 @@ export class Partitions {
     for (const change of changes) {
       switch (change.kind) {
         case 'topic-created':
-          this.#openTopic(change.topic, 0)
+          this.#openTopic(change.topic, 0, true)
           break
         case 'partitions-added':
-          this.#openTopic(change.topic, change.from)
+          this.#openTopic(change.topic, change.from, true)
           break
         case 'topic-deleted':
           this.#deleteTopic(change.topic)
@@ -143,7 +150,7 @@ export class Partitions {
     }
   }
 
-  #openTopic(topic: TopicImage, from: number): void {
+  #openTopic(topic: TopicImage, from: number, isNew: boolean): void {
     const config = this.#logConfig(topic.name)
     const partitions = this.#byTopic.get(topic.name) ?? []
     this.#byTopic.set(topic.name, partitions)
@@ -152,7 +159,7 @@ export class Partitions {
       const topicPartition = { topic: topic.name, partition: image.index }
       const directoryId = image.directories[image.replicas.indexOf(this.#nodeId)]!
       this.#attempt(topicPartition, () => {
-        const log = this.#directories.openLog(topicPartition, topic.id, config, directoryId)
+        const log = this.#directories.openLog(topicPartition, topic.id, config, { directoryId, isNew })
         partitions[image.index] = new Partition({
           topicPartition,
           topicId: topic.id,

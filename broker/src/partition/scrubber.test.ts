@@ -1,5 +1,6 @@
 import { RECORDS } from '@millrace/protocol'
 import { describe, expect, it } from 'vitest'
+import { StorageError } from '../base/errors.ts'
 import { BrokerConfig } from '../config/broker-config.ts'
 import { MemoryDisk } from '../log/memory-disk.ts'
 import { linesLogger } from '../testing/lines-logger.ts'
@@ -105,6 +106,20 @@ describe('Scrubber', () => {
           'copy, or set recovery.on.corruption=truncate to go on with the damage where it is',
       },
     })
+  })
+
+  it('S16: takes no segment for damaged that it had no descriptor for', async () => {
+    const { log, partition, scrubber, pass } = await world()
+    await log.flushClosedSegments()
+    const { file } = log.segments[1]!
+    file.read = () => {
+      throw new StorageError('read', file.path, { code: 'EMFILE' })
+    }
+    const done = scrubber.scrub()
+    await pass(10_000)
+    await done
+    expect(scrubber.totals).toMatchObject({ segments: log.segmentCount - 2, faults: 0 })
+    expect(partition.isReadOnly).toBe(false)
   })
 
   it('S17: with truncate says so and goes on', async () => {

@@ -3,6 +3,7 @@ import { CorruptLogError, StorageError } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { directoryName } from '../base/topic-partition.ts'
 import type { BrokerConfig } from '../config/broker-config.ts'
+import { isScarcity } from '../log/guarded-disk.ts'
 import type { LogSegment } from '../log/log-segment.ts'
 import { Pace } from '../log/pace.ts'
 import { scrubSegment } from '../log/scrub-segment.ts'
@@ -110,6 +111,8 @@ export class Scrubber {
       if (!(cause instanceof CorruptLogError) && !(cause instanceof StorageError)) throw cause
       // Retention, compaction or the end of the topic may have taken the file away.
       if (segment.isClosed || partition.log.isClosed) return true
+      // Nor is it damaged for want of a descriptor; the next round reads it.
+      if (isScarcity(cause)) return true
       this.#totals.faults++
       this.#found(partition, cause.message)
       return false

@@ -43,7 +43,7 @@ export class RealDisk implements Disk {
 
   readFile(path: string): Buffer | null {
     try {
-      return fs.readFileSync(path)
+      return this.#descriptors.whileScarce(() => fs.readFileSync(path))
     } catch (cause) {
       if (isMissing(cause)) return null
       throw new StorageError('read', path, cause)
@@ -51,7 +51,7 @@ export class RealDisk implements Disk {
   }
 
   writeFile(path: string, bytes: Uint8Array): void {
-    attempt('write', path, () => fs.writeFileSync(path, bytes))
+    attempt('write', path, () => this.#descriptors.whileScarce(() => fs.writeFileSync(path, bytes)))
   }
 
   exists(path: string): boolean {
@@ -60,7 +60,7 @@ export class RealDisk implements Disk {
 
   list(path: string): string[] {
     try {
-      return fs.readdirSync(path).sort()
+      return this.#descriptors.whileScarce(() => fs.readdirSync(path)).sort()
     } catch (cause) {
       if (isMissing(cause)) return []
       throw new StorageError('list', path, cause)
@@ -86,12 +86,22 @@ export class RealDisk implements Disk {
   async syncDirectory(path: string): Promise<void> {
     let directory: fs.promises.FileHandle | undefined
     try {
-      directory = await fs.promises.open(path, fs.constants.O_RDONLY)
+      directory = await this.#openDirectory(path)
       await directory.sync()
     } catch (cause) {
       throw new StorageError('sync', path, cause)
     } finally {
       await directory?.close()
+    }
+  }
+
+  async #openDirectory(path: string): Promise<fs.promises.FileHandle> {
+    for (;;) {
+      try {
+        return await fs.promises.open(path, fs.constants.O_RDONLY)
+      } catch (cause) {
+        if (!this.#descriptors.giveBackFor(cause)) throw cause
+      }
     }
   }
 
@@ -116,6 +126,8 @@ class RealFile implements DiskFile {
   #isClosed = false
   /** Kept by Descriptors: the descriptor or -1, when it was last used, and how many syncs are under way on it. */
   descriptor = -1
+  /** Whether the descriptor takes no writes, as the file system does not. */
+  isReadOnly = false
   lastUse = 0
   syncCount = 0
 
@@ -140,6 +152,11 @@ class RealFile implements DiskFile {
       } catch (cause) {
         this.#size += from - start
         throw new StorageError('append to', this.path, cause)
+      }
+      // Nor does a write that takes nothing at all, and says no more, get anywhere by being tried for ever.
+      if (written === 0) {
+        this.#size += from - start
+        throw new StorageError('append to', this.path, { code: 'EIO' })
       }
       from += written
     }
@@ -211,7 +228,9 @@ class RealFile implements DiskFile {
 
   #open(operation: string): number {
     if (this.#isClosed) throw new StorageError(operation, this.path, { code: 'EBADF' })
-    if (this.descriptor < 0) this.#descriptors.open(this, fs.constants.O_RDWR)
+    // Whoever is to change the file hears why that cannot be, from the system.
+    if (this.isReadOnly && operation !== 'read') this.#descriptors.close(this)
+    if (this.descriptor < 0) this.#descriptors.open(this, fs.constants.O_RDWR, operation === 'read')
     this.lastUse = this.#descriptors.tick()
     return this.descriptor
   }
@@ -235,20 +254,43 @@ class Descriptors {
     return ++this.#ticks
   }
 
-  open(file: RealFile, flags: number): void {
+  /** With `isToRead` it is enough that the file can be read. */
+  open(file: RealFile, flags: number, isToRead = false): void {
     while (this.#open.size >= this.#limit && this.#closeLeastRecentlyUsed());
-    for (;;) {
-      try {
-        file.descriptor = fs.openSync(file.path, flags, 0o644)
-        break
-      } catch (cause) {
-        const code = (cause as NodeJS.ErrnoException).code
-        if ((code === 'EMFILE' || code === 'ENFILE') && this.#closeLeastRecentlyUsed()) continue
-        throw new StorageError('open', file.path, cause)
-      }
+    file.isReadOnly = false
+    try {
+      file.descriptor = this.whileScarce(() => {
+        try {
+          return fs.openSync(file.path, flags, 0o644)
+        } catch (cause) {
+          if (!isToRead || !isForbidden(cause)) throw cause
+          const descriptor = fs.openSync(file.path, fs.constants.O_RDONLY)
+          file.isReadOnly = true
+          return descriptor
+        }
+      })
+    } catch (cause) {
+      throw new StorageError('open', file.path, cause)
     }
     file.lastUse = this.tick()
     this.#open.add(file)
+  }
+
+  /** Does what takes a descriptor for a moment, giving back others as long as there is none for it. */
+  whileScarce<T>(action: () => T): T {
+    for (;;) {
+      try {
+        return action()
+      } catch (cause) {
+        if (!this.giveBackFor(cause)) throw cause
+      }
+    }
+  }
+
+  /** Gives back a descriptor if the want of one was the cause; false if that was not so, or there is none to give. */
+  giveBackFor(cause: unknown): boolean {
+    const { code } = cause as NodeJS.ErrnoException
+    return (code === 'EMFILE' || code === 'ENFILE') && this.#closeLeastRecentlyUsed()
   }
 
   /** A file with a sync under way closes when that is done. */
@@ -380,6 +422,12 @@ function readIfThere(path: string): string | null {
     if (isMissing(cause)) return null
     throw cause
   }
+}
+
+/** The file may be there to read all the same. */
+function isForbidden(cause: unknown): boolean {
+  const { code } = cause as NodeJS.ErrnoException
+  return code === 'EROFS' || code === 'EACCES' || code === 'EPERM'
 }
 
 function isMissing(cause: unknown): boolean {

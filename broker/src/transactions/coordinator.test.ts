@@ -1,5 +1,6 @@
 import {
   apis,
+  buildBatch,
   ErrorCode,
   errorName,
   type AddPartitionsToTxnResponse,
@@ -7,6 +8,7 @@ import {
   ZERO_UUID,
 } from '@millrace/protocol'
 import { describe, expect, it } from 'vitest'
+import { silentLogger } from '../base/logger.ts'
 import { addPartitionsToTxn } from '../handlers/24-add-partitions-to-txn.ts'
 import type { RequestContext } from '../handlers/handler.ts'
 import { MemoryDisk } from '../log/memory-disk.ts'
@@ -16,6 +18,7 @@ import { ManualClock } from '../testing/manual-clock.ts'
 import { startTestBroker, topicIdOf, versionsOf, type TestBroker } from '../testing/test-broker.ts'
 import { TransactionalProducer } from '../testing/transactional-producer.ts'
 import type { WireClient } from '../testing/wire-client.ts'
+import { abortOrphans } from './orphans.ts'
 
 const settings = {
   'transaction.state.log.num.partitions': '2',
@@ -91,6 +94,13 @@ async function stateOf(client: WireClient, transactionalId: string): Promise<str
   })
   const { errorCode, transactionState } = transactionStates[0]!
   return errorCode === ErrorCode.none ? transactionState : errorName(errorCode)
+}
+
+/** Of the logs of __transaction_state, by their paths. */
+function stateLogSizes(disk: MemoryDisk): Map<string, number> {
+  const names = disk.list('/data').filter((directory) => directory.startsWith('__transaction_state-'))
+  const paths = names.map((name) => `/data/${name}/00000000000000000000.log`)
+  return new Map(paths.map((path) => [path, disk.readFile(path)!.length]))
 }
 
 /** Lets everything that is ready happen; what waits for the disk or the clock stays. */
@@ -443,6 +453,72 @@ describe('a broker with transactions', () => {
     await after.broker.close()
   })
 
+  it('refuses what is sent again of a transaction that it aborted so, instead of telling that it is there', async () => {
+    const disk = new MemoryDisk()
+    const before = await start({ disk })
+    const own = await before.producer('x')
+    const sizes = stateLogSizes(disk)
+    await own.write('t', 0, 'sent')
+    const left = disk.copy()
+    await before.broker.close()
+    // The disk knows the producer, and not its transaction.
+    for (const [path, sizeBytes] of sizes) left.open(path).truncate(sizeBytes)
+
+    const after = await start({ disk: left })
+    const again = new TransactionalProducer(after.connect(), 'x', 2)
+    Object.assign(again, own.identity)
+    expect(errorName(await again.produce('t', 0, 'sent'))).toBe('INVALID_PRODUCER_EPOCH')
+    await again.end(false)
+    await again.write('t', 0, 'sent anew')
+    await again.end(true)
+    expect(await committedRecords(after.client, 't', 0)).toMatchObject({
+      values: ['sent anew'],
+      lastStableOffset: 4,
+      highWatermark: 4,
+    })
+    await after.broker.close()
+  })
+
+  it('takes no client after a crash before it knows all transactions and has aborted the others', async () => {
+    const disk = new MemoryDisk()
+    const before = await start({ disk })
+    const own = await before.producer('x')
+    await own.write('t', 0, 'lost')
+    const left = disk.copy()
+    await before.broker.close()
+    const paths = [...stateLogSizes(left).keys()]
+    for (const path of paths) left.open(path).truncate(0)
+    const many = Array.from({ length: 20_001 }, () => ({ key: Buffer.alloc(1), value: null }))
+    left.open(paths[0]!).append(buildBatch({ records: many, nowMs: 0 }))
+
+    const clock = new ManualClock()
+    let isStarted = false
+    const starting = startTestBroker({ disk: left, clock, settings }).finally(() => (isStarted = true))
+    for (let i = 0; i < 20; i++) await settled()
+    expect(isStarted).toBe(false)
+    clock.advance(1)
+    const after = await starting
+    expect(await committedRecords(after.connect(), 't', 0)).toMatchObject({ lastStableOffset: 2, highWatermark: 2 })
+    await after.broker.close()
+  })
+
+  it('does not let a producer go on unasked where it could not read all transactions after a crash', async () => {
+    const { broker, client, services, producer } = await start()
+    const own = await producer('x')
+    await own.write('t', 0, 'v')
+    const partition = services.partitions.get('t', 0)!
+    const isAsked = (): boolean => partition.needsAdmission(own.producerId, own.producerEpoch, 1, true)
+    expect(isAsked()).toBe(false)
+    const unread = { openPartitions: () => null }
+    const noMarkers = { write: () => expect.fail('nothing is aborted'), whenSafe: () => {} }
+    abortOrphans(services.partitions.all(), unread, noMarkers, silentLogger)
+    expect([isAsked(), isAsked()]).toEqual([true, true])
+    await own.write('t', 0, 'w')
+    await own.end(true)
+    expect(await committed(client)).toEqual(['v', 'w'])
+    await broker.close()
+  })
+
   it('lets old clients in unasked where that is set, and their transactions hang if they never end them', async () => {
     const { broker, client, producer } = await start({
       settings: { 'transaction.partition.verification.enable': 'false' },
@@ -505,9 +581,51 @@ describe('with acks.after=fsync', () => {
     expect(await committed(client)).toEqual(['v'])
     await broker.close()
   })
+
+  it('what is repeated is acknowledged when it is on the disk that the transaction has begun', async () => {
+    for (const g of GENERATIONS) {
+      const disk = new HeldDisk()
+      const { broker, connect, producer } = await start({ disk, settings: { 'acks.after': 'fsync' } })
+      const own = await producer('x', g)
+      const repeating = new TransactionalProducer(connect(), 'x', g)
+      Object.assign(repeating, own.identity)
+      const ask = (of: TransactionalProducer) => (g === 1 ? of.add('t', 0) : of.write('t', 0, 'v'))
+      disk.hold()
+      let answers = 0
+      const first = ask(own).then(() => answers++)
+      await settled()
+      const again = ask(repeating).then(() => answers++)
+      await settled()
+      // Not enough for either: the batch itself.
+      disk.releaseIn('t-0')
+      await settled()
+      expect(disk.heldPaths.map((path) => path.includes('__transaction_state'))).toEqual([true])
+      expect([g, answers]).toEqual([g, 0])
+      disk.release(true)
+      await Promise.all([first, again])
+      await broker.close()
+    }
+  })
 })
 
 describe('offsets of a transaction', () => {
+  it('are refused without a producer, also where nobody verifies partitions', async () => {
+    const { broker, client, producer } = await start({
+      settings: { 'transaction.partition.verification.enable': 'false' },
+    })
+    await producer('x', 1)
+    const { topics } = await client.request(apis.txnOffsetCommit, 3, {
+      transactionalId: 'x',
+      groupId: 'g',
+      producerId: -1,
+      producerEpoch: -1,
+      topics: [{ name: 't', partitions: [{ partitionIndex: 0, committedOffset: 1, committedMetadata: null }] }],
+    })
+    expect(errorName(topics[0]!.partitions[0]!.errorCode)).toBe('INVALID_PRODUCER_ID_MAPPING')
+    expect(await offsetOf(client, 'g', true)).toBe(-1)
+    await broker.close()
+  })
+
   it.each(GENERATIONS)('count from the commit on, and never after an abort, generation %i', async (g) => {
     const { broker, client, producer } = await start()
     const own = await producer('x', g)

@@ -106,7 +106,9 @@ export class TransactionCoordinator {
   #topic: TransactionTopic | null = null
   #shards: Shard[] = []
   /** When a transaction that is open has been so for too long, on the monotonic clock, by transactional id. */
-  readonly #deadlines = new Map<string, number>()
+  readonly #deadlines = new Map<string, { readonly shard: Shard; readonly monoMs: number }>()
+  /** The transactional ids whose transaction is being ended; those in `#retries` wait for the next attempt. */
+  readonly #underWay = new Set<string>()
   /** Who wants to know how the transaction of a transactional id has ended, or why that is not certain. */
   readonly #waiting = new Map<string, (errorCode: number) => void>()
   readonly #retries = new Map<string, Timer>()
@@ -178,6 +180,7 @@ export class TransactionCoordinator {
     this.#topic = null
     this.#shards = []
     this.#deadlines.clear()
+    this.#underWay.clear()
     for (const id of this.#waiting.keys()) this.#answerEnd(id, ErrorCode.notCoordinator)
     for (const resolve of this.#whenLoaded.splice(0)) resolve()
   }
@@ -248,7 +251,16 @@ export class TransactionCoordinator {
     const current = shard.transactions.get(transactionalId)
     if (current === undefined) return ErrorCode.invalidProducerIdMapping
     const next = addPartitions(current, { ...request, clientVersion }, this.#clock.nowMs())
-    return typeof next === 'number' ? next : this.#store(shard, transactionalId, next)
+    if (typeof next !== 'number') return this.#store(shard, transactionalId, next)
+    // The record that says so may be another request's, and not safe yet.
+    if (next === ErrorCode.none) this.#topic!.answersFor(shard.partition)
+    return next
+  }
+
+  /** Notes that the answer to the request repeats one that needed the open transaction of the id to be stored. */
+  answersFor(transactionalId: string): void {
+    const shard = this.#shardOf(transactionalId)
+    if (typeof shard !== 'number') this.#topic!.answersFor(shard.partition)
   }
 
   /**
@@ -379,7 +391,9 @@ export class TransactionCoordinator {
     const wasOngoing = shard.transactions.get(transactionalId)?.status === 'Ongoing'
     shard.transactions.set(transactionalId, transaction)
     if (transaction.status !== 'Ongoing') this.#deadlines.delete(transactionalId)
-    else if (!wasOngoing) this.#deadlines.set(transactionalId, this.#clock.monoMs() + transaction.timeoutMs)
+    else if (!wasOngoing) {
+      this.#deadlines.set(transactionalId, { shard, monoMs: this.#clock.monoMs() + transaction.timeoutMs })
+    }
     return ErrorCode.none
   }
 
@@ -403,36 +417,51 @@ export class TransactionCoordinator {
    */
   #finish(shard: Shard, transactionalId: string, prepared: Transaction): void {
     // Not when it was unloaded, or has ended, in the meantime.
-    const isStillEnding = (): boolean =>
-      this.#topic !== null && shard.transactions.get(transactionalId)?.status === prepared.status
+    const isStillEnding = (): boolean => {
+      const current = shard.transactions.get(transactionalId)
+      return this.#shards[shard.partition] === shard && current !== undefined && isSameEnd(current, prepared)
+    }
+    this.#underWay.add(transactionalId)
     this.#markers.whenSafe((isSafe) => {
       if (!isStillEnding()) return
-      if (!isSafe) this.#notSafe(shard, transactionalId)
-      else if (!this.#writeMarkers(shard, transactionalId, prepared)) this.#tryAgain(shard, transactionalId)
-      else
-        this.#markers.whenSafe(
-          (areMarkersSafe) => isStillEnding() && this.#ended(shard, transactionalId, areMarkersSafe),
-        )
+      // A log that fails says so once; whoever asks later is not told.
+      if (!isSafe || !this.#topic!.isOnline(shard.partition)) {
+        this.#notSafe(shard, transactionalId)
+        return
+      }
+      const left = this.#writeMarkers(shard, transactionalId, prepared)
+      this.#markers.whenSafe((areMarkersSafe) => {
+        if (!isStillEnding()) return
+        // A marker that is not safe is written again, or is known to be missing as its log takes nothing any more.
+        if (areMarkersSafe) this.#told(shard, transactionalId, left)
+        else this.#tryAgain(shard, transactionalId)
+      })
     })
   }
 
   /** Whether it is on the disk how the transaction ends is not known, because some log has failed, perhaps this one. */
   #notSafe(shard: Shard, transactionalId: string): void {
+    this.#underWay.delete(transactionalId)
     this.#answerEnd(transactionalId, ErrorCode.notCoordinator)
     if (this.#topic?.isOnline(shard.partition) === true) this.#tryAgain(shard, transactionalId)
   }
 
-  #ended(shard: Shard, transactionalId: string, areMarkersSafe: boolean): void {
-    const completed = complete(shard.transactions.get(transactionalId)!, this.#clock.nowMs())
-    if (areMarkersSafe && this.#store(shard, transactionalId, completed) === ErrorCode.none) {
-      this.#answerEnd(transactionalId)
-    } else {
+  /** Every partition has its marker for good, but for those that `left` still has. */
+  #told(shard: Shard, transactionalId: string, left: Transaction): void {
+    shard.transactions.set(transactionalId, left)
+    const hasEnded =
+      left.partitions.size === 0 &&
+      this.#store(shard, transactionalId, complete(left, this.#clock.nowMs())) === ErrorCode.none
+    if (!hasEnded) {
       this.#tryAgain(shard, transactionalId)
+      return
     }
+    this.#underWay.delete(transactionalId)
+    this.#answerEnd(transactionalId)
   }
 
-  /** Whether every partition has its marker now. */
-  #writeMarkers(shard: Shard, transactionalId: string, prepared: Transaction): boolean {
+  /** The transaction with the partitions that could not be told. */
+  #writeMarkers(shard: Shard, transactionalId: string, prepared: Transaction): Transaction {
     assert(this.#topic !== null)
     const marker = {
       ...identityOf(prepared),
@@ -458,11 +487,11 @@ export class TransactionCoordinator {
         left = withoutPartition(left, topic, partition)
       }
     }
-    shard.transactions.set(transactionalId, left)
-    return left.partitions.size === 0
+    return left
   }
 
   #tryAgain(shard: Shard, transactionalId: string): void {
+    this.#underWay.delete(transactionalId)
     this.#answerEnd(transactionalId)
     const fire = (): void => {
       this.#retries.delete(transactionalId)
@@ -489,10 +518,8 @@ export class TransactionCoordinator {
 
   #abortTimedOut(): void {
     const monoMs = this.#clock.monoMs()
-    for (const [transactionalId, deadlineMs] of this.#deadlines) {
+    for (const [transactionalId, { shard, monoMs: deadlineMs }] of this.#deadlines) {
       if (deadlineMs >= monoMs) continue
-      const shard = this.#shardOf(transactionalId)
-      assert(typeof shard !== 'number')
       const errorCode = this.#fence(shard, transactionalId)
       this.#logger.info('transaction aborted: it was open for too long', {
         transactionalId,
@@ -513,6 +540,7 @@ export class TransactionCoordinator {
     const nowMs = this.#clock.nowMs()
     const expirationMs = this.#config.int('transactional.id.expiration.ms')
     for (const shard of this.#shards) {
+      if (shard.state !== 'loaded') continue
       const expired = [...shard.transactions].filter(([, current]) => isExpired(current, nowMs, expirationMs))
       for (let at = 0; at < expired.length; at += TOMBSTONES_PER_BATCH) {
         const ids = expired.slice(at, at + TOMBSTONES_PER_BATCH).map(([transactionalId]) => transactionalId)
@@ -582,10 +610,13 @@ export class TransactionCoordinator {
     const monoMs = this.#clock.monoMs()
     for (const [transactionalId, current] of shard.transactions) {
       if (current.status === 'Ongoing') {
+        // Begun by a request, which is taken as soon as its shard is read.
+        if (this.#deadlines.get(transactionalId)?.shard === shard) continue
         // By the wall clock, which may have been set: no transaction gets longer than it asked for.
         const leftMs = current.startTimestampMs + current.timeoutMs - nowMs
-        this.#deadlines.set(transactionalId, monoMs + Math.min(Math.max(leftMs, 0), current.timeoutMs))
-      } else if (isEnding(current)) {
+        const withinMs = Math.min(Math.max(leftMs, 0), current.timeoutMs)
+        this.#deadlines.set(transactionalId, { shard, monoMs: monoMs + withinMs })
+      } else if (isEnding(current) && !this.#underWay.has(transactionalId) && !this.#retries.has(transactionalId)) {
         this.#finish(shard, transactionalId, current)
       }
     }
@@ -603,6 +634,16 @@ const NOTHING_DESCRIBED = {
 
 function refusal(errorCode: number): ProducerAnswer {
   return { errorCode, producerId: NO_PRODUCER_ID, producerEpoch: NO_EPOCH }
+}
+
+/** Whether one is the other, perhaps with fewer partitions left to tell. */
+function isSameEnd(one: Transaction, other: Transaction): boolean {
+  return (
+    one.status === other.status &&
+    one.producerId === other.producerId &&
+    one.producerEpoch === other.producerEpoch &&
+    one.startTimestampMs === other.startTimestampMs
+  )
 }
 
 function identityOf({ producerId, producerEpoch }: ProducerIdentity): ProducerIdentity {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { ErrorCode, errorName } from '@millrace/protocol'
+import { buildBatch, ErrorCode, errorName } from '@millrace/protocol'
 import { describe, expect, it } from 'vitest'
 import { silentLogger } from '../base/logger.ts'
 import { BrokerConfig, developmentDefaults } from '../config/broker-config.ts'
@@ -17,6 +17,8 @@ class MemoryTransactionTopic extends MemoryOffsetsTopic {
   coordinatorEpoch(): number {
     return 3
   }
+
+  answersFor(): void {}
 
   isOnline(): boolean {
     return !this.hasFailed
@@ -58,10 +60,12 @@ class World {
     this.coordinator.load(topic)
   }
 
-  static withOpenTransaction(): World {
-    const world = new World()
-    world.coordinator.initProducerId({ transactionalId: 'x', timeoutMs: 60_000, expected: null })
-    for (const partition of [0, 1]) assert.equal(world.coordinator.admit('x', 70, 0, 't', partition, true), 0)
+  static withOpenTransaction(topic = new MemoryTransactionTopic(1), transactionalId = 'x'): World {
+    const world = new World(topic)
+    world.coordinator.initProducerId({ transactionalId, timeoutMs: 60_000, expected: null })
+    for (const partition of [0, 1]) {
+      assert.equal(world.coordinator.admit(transactionalId, 70, 0, 't', partition, true), 0)
+    }
     return world
   }
 
@@ -83,6 +87,18 @@ class World {
   get outcome(): (string | number)[] {
     return this.ended.flatMap(({ errorCode, producerEpoch }) => [errorName(errorCode), producerEpoch])
   }
+}
+
+function openIn(topic: MemoryTransactionTopic, transactionalId = 'x'): void {
+  World.withOpenTransaction(topic, transactionalId).coordinator.close()
+}
+
+/** More than a coordinator reads in one turn, and nothing that it understands. */
+function manyRecords(): Buffer {
+  return buildBatch({
+    records: Array.from({ length: 20_001 }, () => ({ key: Buffer.alloc(1), value: null })),
+    nowMs: 0,
+  })
 }
 
 describe('the end of a transaction', () => {
@@ -130,8 +146,40 @@ describe('the end of a transaction', () => {
     world.unsafe = null
     world.clock.advance(10 * RETRY_MS)
     expect([world.state, world.written.length]).toEqual(['PrepareCommit', 0])
+    world.topic.hasFailed = false
     const next = new World(world.topic)
     expect([next.state, next.written.length]).toEqual(['CompleteCommit', 2])
+  })
+
+  it('is not told to the partitions once the log of transactions takes nothing more, though all is safe', () => {
+    const world = World.withOpenTransaction()
+    world.unsafe = []
+    world.end()
+    world.topic.hasFailed = true
+    world.becomeSafe()
+    expect([world.state, world.written.length, world.outcome]).toEqual(['PrepareCommit', 0, ['NOT_COORDINATOR', -1]])
+    world.unsafe = null
+    world.clock.advance(10 * RETRY_MS)
+    expect([world.state, world.written.length]).toEqual(['PrepareCommit', 0])
+  })
+
+  it('is not noted when a partition may have lost its marker, also when nothing is left to wait for', () => {
+    const world = World.withOpenTransaction()
+    world.unsafe = []
+    world.end()
+    world.becomeSafe()
+    expect(world.written.map(({ partition }) => partition)).toEqual([0, 1])
+    // The log of one of them fails, takes nothing any more and keeps nobody waiting.
+    world.answers.set(1, ErrorCode.kafkaStorageError)
+    world.becomeSafe(false)
+    world.unsafe = null
+    world.clock.advance(10 * RETRY_MS)
+    expect([world.state, world.outcome]).toEqual(['PrepareCommit', ['NONE', 1]])
+    // The other one has it for sure from the second time on.
+    expect(world.written.map(({ partition }) => partition)).toEqual([0, 1, 0])
+    const next = new World(world.topic)
+    expect(next.state).toBe('CompleteCommit')
+    expect(next.written.map(({ partition }) => partition)).toEqual([0, 1])
   })
 
   it('is told again to a partition that could not be written to, and to no other', () => {
@@ -179,6 +227,49 @@ describe('the end of a transaction', () => {
     world.end()
     expect([world.state, world.written.length]).toEqual(['Ongoing', 0])
     expect(world.outcome).toEqual(['COORDINATOR_NOT_AVAILABLE', -1])
+  })
+
+  it('has one course, also when it was asked for while others were being loaded', () => {
+    const topic = new MemoryTransactionTopic(2)
+    openIn(topic)
+    topic.append(1, manyRecords())
+    const world = new World(topic)
+    world.unsafe = []
+    world.end()
+    expect(world.state).toBe('PrepareCommit')
+    world.clock.advance(1)
+    world.becomeSafe()
+    expect(world.written.map(({ partition }) => partition)).toEqual([0, 1])
+    world.becomeSafe()
+    expect([world.state, world.outcome]).toEqual(['CompleteCommit', ['NONE', 1]])
+  })
+
+  it('has one course, also when the topic was taken away and has come back meanwhile', () => {
+    const world = World.withOpenTransaction()
+    world.unsafe = []
+    world.end()
+    world.coordinator.unload()
+    world.coordinator.load(world.topic)
+    world.becomeSafe()
+    expect(world.written.map(({ partition }) => partition)).toEqual([0, 1])
+    world.becomeSafe()
+    expect(world.state).toBe('CompleteCommit')
+  })
+
+  it('comes when time is up also for one that is not where its id belongs, as the topic has grown', () => {
+    const before = new MemoryTransactionTopic(1)
+    openIn(before, 'y')
+    const grown = new MemoryTransactionTopic(2)
+    for (const batch of before.batches(0)) grown.append(0, Buffer.from(batch))
+    const world = new World(grown)
+    expect(world.coordinator.describeTransactions({ transactionalIds: ['y'] }).transactionStates[0]!.errorCode).toBe(
+      ErrorCode.transactionalIdNotFound,
+    )
+    world.clock.advance(120_000)
+    expect(world.written.map(({ partition, marker }) => [partition, marker.isCommit])).toEqual([
+      [0, false],
+      [1, false],
+    ])
   })
 
   it('leaves nothing behind when the coordinator is closed in the middle of it', () => {

@@ -10,7 +10,9 @@ export interface TransactionTopic {
   /** The leader epoch of the partition, which markers carry so that a coordinator of before is told from the present one. */
   coordinatorEpoch(partition: number): number
   append(partition: number, batch: Buffer): Pick<AppendResult, 'errorCode'>
-  /** False once the log has failed; what was appended last may then not be there after a restart. */
+  /** Notes that the answer to the request tells of something stored there before, which may not be safe yet. */
+  answersFor(partition: number): void
+  /** False once the log takes no more; what was appended last may then not be there after a restart. */
   isOnline(partition: number): boolean
   /** All that is stored, as buffers of whole batches in order. */
   batches(partition: number): Iterable<Buffer>

@@ -262,6 +262,14 @@ describe('a transaction that its coordinator aborts', () => {
     expect(aborted).toMatchObject({ producerId: 7, producerEpoch: EPOCH_MAX })
     const begun = of(initialize(aborted, { timeoutMs: 1, expected: null }, around))
     expect(begun).toMatchObject({ producerId: NEW_ID, producerEpoch: 0 })
+    // Its producer does not get that epoch either, and may ask twice.
+    const expected = at(EPOCH_MAX - 1)
+    const gone = of(initialize(aborted, { timeoutMs: 1, expected }, around))
+    expect(gone).toMatchObject({ producerId: NEW_ID, producerEpoch: 0 })
+    expect(of(initialize(gone, { timeoutMs: 1, expected }, around))).toMatchObject({
+      producerId: NEW_ID,
+      producerEpoch: 0,
+    })
   })
 })
 

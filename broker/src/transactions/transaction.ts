@@ -121,8 +121,13 @@ export function initialize(
     const last = expected === null ? NO_EPOCH : producerEpoch
     return { ...kept, producerId, producerEpoch: producerEpoch + 1, lastProducerEpoch: last }
   }
-  // The answer to the same request got lost: it is given again.
-  if (expected.producerEpoch === lastProducerEpoch) return { ...kept, producerId, producerEpoch, lastProducerEpoch }
+  if (expected.producerEpoch === lastProducerEpoch) {
+    // The coordinator aborted its last transaction with the epoch that no producer gets.
+    if (producerEpoch === EPOCH_MAX)
+      return { ...kept, producerId: newProducerId(), producerEpoch: 0, lastProducerEpoch }
+    // The answer to the same request got lost: it is given again.
+    return { ...kept, producerId, producerEpoch, lastProducerEpoch }
+  }
   return ErrorCode.producerFenced
 }
 

@@ -45,7 +45,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'a repeated batch is acknowledged before the first attempt is durable',
     file: `${partition}/partition.ts`,
-    find: '    else if (this.#commit?.isBehind) this.#durability.answersFor(this.#commit)\n',
+    find: '    else this.answersForAppended()\n',
     replace: '',
     tests: ['broker/src/durability.test.ts'],
   },
@@ -221,7 +221,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'segments are deleted before their start is in the checkpoint',
     file: `${partition}/housekeeping.ts`,
-    find: '      if (!(await this.#saveOffsets())) return\n',
+    find: '    if (failure !== null) return this.#notSaved(directory, failure)\n',
     replace: '',
     tests: [`${partition}/housekeeping.test.ts`],
   },

@@ -16,6 +16,7 @@ import {
   ZERO_UUID,
 } from '@millrace/protocol'
 import type { Clock, Timer } from '../base/clock.ts'
+import { SlicedLoad } from '../base/sliced-load.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import type { BrokerConfig } from '../config/broker-config.ts'
@@ -98,8 +99,6 @@ interface CoordinatedGroup {
 const NO_OFFSET = { committedOffset: -1, committedLeaderEpoch: -1, metadata: '' }
 const NO_BYTES = Buffer.alloc(0)
 
-/** Records replayed in one turn of the event loop while loading; requests of other kinds go on in between. */
-const LOAD_SLICE_RECORDS = 20_000
 /** Tombstones in one batch, so that it stays well below the size a log takes. */
 const TOMBSTONES_PER_BATCH = 500
 
@@ -125,8 +124,7 @@ export class GroupCoordinator {
   readonly #listeners = new Map<string, Set<() => void>>()
   #topic: OffsetsTopic | null = null
   #shards: Shard[] = []
-  #loading: { readonly steps: Iterator<number, void>; readonly timer: Timer | null } | null = null
-  #whenLoaded: (() => void)[] = []
+  readonly #loading: SlicedLoad
   #topicsDeletedWhileLoading: string[] = []
   #cleanUpTimer: Timer | null = null
   #nextRequestId = 1
@@ -139,6 +137,7 @@ export class GroupCoordinator {
     readonly logger: Logger
   }) {
     this.#clock = options.clock
+    this.#loading = new SlicedLoad(options.clock)
     this.#random = options.random
     this.#config = options.config
     this.#logger = options.logger
@@ -167,21 +166,17 @@ export class GroupCoordinator {
       offsets: new CommittedOffsets(),
       endsWhileLoading: [],
     }))
-    this.#loading = { steps: this.#replayAll(topic), timer: null }
-    this.#continueLoading()
+    this.#loading.start(this.#replayAll(topic), () => this.#onLoaded())
     this.#scheduleCleanUp()
   }
 
   get isLoading(): boolean {
-    return this.#loading !== null
+    return this.#loading.isUnderWay
   }
 
   /** Resolves when nothing is left to load. */
   whenLoaded(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#loading === null) resolve()
-      else this.#whenLoaded.push(resolve)
-    })
+    return this.#loading.whenOver()
   }
 
   /** Stops every timer and answers everybody who waits. */
@@ -758,21 +753,8 @@ export class GroupCoordinator {
     }
   }
 
-  #continueLoading(): void {
-    assert(this.#loading !== null)
-    const { steps } = this.#loading
-    let records = 0
-    for (;;) {
-      const step = steps.next()
-      if (step.done === true) break
-      records += step.value
-      if (records < LOAD_SLICE_RECORDS) continue
-      this.#loading = { steps, timer: this.#clock.setTimer(0, () => this.#continueLoading()) }
-      return
-    }
-    this.#loading = null
+  #onLoaded(): void {
     for (const topic of this.#topicsDeletedWhileLoading.splice(0)) this.onTopicDeleted(topic)
-    for (const resolve of this.#whenLoaded.splice(0)) resolve()
   }
 
   /** Yields the number of records replayed since it was last resumed. */
@@ -866,8 +848,7 @@ export class GroupCoordinator {
   }
 
   #unload(errorCode: number): void {
-    this.#loading?.timer?.cancel()
-    this.#loading = null
+    this.#loading.giveUp()
     this.#cleanUpTimer?.cancel()
     this.#cleanUpTimer = null
     // From here on nothing is stored any more.
@@ -879,7 +860,6 @@ export class GroupCoordinator {
       assert(coordinated.timers.size === 0, 'a group that is closed has no timer')
     }
     this.#groups.clear()
-    for (const resolve of this.#whenLoaded.splice(0)) resolve()
   }
 
   /** In the form that Java prints, which is how member ids end in Kafka. */

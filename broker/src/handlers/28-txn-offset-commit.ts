@@ -1,7 +1,7 @@
 import { apis, ErrorCode, type TxnOffsetCommitRequest } from '@millrace/protocol'
 import type { OffsetToCommit } from '../groups/coordinator.ts'
 import { CONSUMER_OFFSETS } from '../metadata/topic-names.ts'
-import { findTopic } from './find-topic.ts'
+import { commitAnswer } from './commit-answer.ts'
 import { handler, type RequestContext } from './handler.ts'
 
 const ADDS_PARTITION = 5
@@ -14,40 +14,7 @@ const USES_TOPIC_IDS = 6
 export const txnOffsetCommit = handler({
   api: apis.txnOffsetCommit,
   handle(request, context) {
-    const offsets: OffsetToCommit[] = []
-    const topics = request.topics.map((asked) => {
-      const topic = findTopic(asked, context, USES_TOPIC_IDS)
-      const partitions = asked.partitions.map((partition) => {
-        const { partitionIndex } = partition
-        if (topic.errorCode !== ErrorCode.none || !topic.hasPartition(partitionIndex)) {
-          return { partitionIndex, errorCode: topic.errorCode || ErrorCode.unknownTopicOrPartition, commit: -1 }
-        }
-        const commit =
-          offsets.push({
-            topic: topic.name,
-            topicId: topic.topicId,
-            partition: partitionIndex,
-            offset: partition.committedOffset,
-            leaderEpoch: partition.committedLeaderEpoch,
-            metadata: partition.committedMetadata,
-          }) - 1
-        return { partitionIndex, errorCode: ErrorCode.none, commit }
-      })
-      return { name: asked.name, topicId: asked.topicId, partitions }
-    })
-
-    const results = offsets.length === 0 ? [] : commit(request, offsets, context)
-    return {
-      throttleTimeMs: 0,
-      topics: topics.map(({ name, topicId, partitions }) => ({
-        name,
-        topicId,
-        partitions: partitions.map(({ partitionIndex, errorCode, commit: index }) => ({
-          partitionIndex,
-          errorCode: index === -1 ? errorCode : typeof results === 'number' ? results : results[index]!,
-        })),
-      })),
-    }
+    return commitAnswer(request.topics, context, USES_TOPIC_IDS, (offsets) => commit(request, offsets, context))
   },
 })
 

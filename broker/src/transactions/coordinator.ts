@@ -13,6 +13,7 @@ import {
 } from '@millrace/protocol'
 import { StorageError } from '../base/errors.ts'
 import type { Clock, Timer } from '../base/clock.ts'
+import { SlicedLoad } from '../base/sliced-load.ts'
 import type { Logger } from '../base/logger.ts'
 import type { BrokerConfig } from '../config/broker-config.ts'
 import { coordinatorError } from '../groups/coordinator-error.ts'
@@ -70,8 +71,6 @@ interface Shard {
   readonly transactions: Map<string, Transaction>
 }
 
-/** Records replayed in one turn of the event loop while loading. */
-const LOAD_SLICE_RECORDS = 20_000
 /** Tombstones in one batch, so that it stays well below the size a log takes. */
 const TOMBSTONES_PER_BATCH = 500
 /** How long the coordinator waits before it tries again to end a transaction that a partition would not end. */
@@ -112,8 +111,7 @@ export class TransactionCoordinator {
   /** Who wants to know how the transaction of a transactional id has ended, or why that is not certain. */
   readonly #waiting = new Map<string, (errorCode: number) => void>()
   readonly #retries = new Map<string, Timer>()
-  #loading: { readonly steps: Iterator<number, void>; readonly timer: Timer | null } | null = null
-  #whenLoaded: (() => void)[] = []
+  readonly #loading: SlicedLoad
   #timeoutTimer: Timer | null = null
   #expiryTimer: Timer | null = null
   #isClosed = false
@@ -129,6 +127,7 @@ export class TransactionCoordinator {
     readonly transactionVersion: () => number
   }) {
     this.#clock = options.clock
+    this.#loading = new SlicedLoad(options.clock)
     this.#config = options.config
     this.#logger = options.logger
     this.#markers = options.markers
@@ -146,18 +145,14 @@ export class TransactionCoordinator {
       state: 'loading',
       transactions: new Map(),
     }))
-    this.#loading = { steps: this.#replayAll(topic), timer: null }
-    this.#continueLoading()
+    this.#loading.start(this.#replayAll(topic), () => this.#onLoaded())
     this.#scheduleTimeouts()
     this.#scheduleExpiry()
   }
 
   /** Resolves when nothing is left to load. */
   whenLoaded(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#loading === null) resolve()
-      else this.#whenLoaded.push(resolve)
-    })
+    return this.#loading.whenOver()
   }
 
   /** Stops every timer. What is about to end goes on with the next start. */
@@ -169,8 +164,7 @@ export class TransactionCoordinator {
 
   /** Forgets everything, because the topic is gone or the coordinator is closed. */
   unload(): void {
-    this.#loading?.timer?.cancel()
-    this.#loading = null
+    this.#loading.giveUp()
     this.#timeoutTimer?.cancel()
     this.#timeoutTimer = null
     this.#expiryTimer?.cancel()
@@ -182,7 +176,6 @@ export class TransactionCoordinator {
     this.#deadlines.clear()
     this.#underWay.clear()
     for (const id of this.#waiting.keys()) this.#answerEnd(id, ErrorCode.notCoordinator)
-    for (const resolve of this.#whenLoaded.splice(0)) resolve()
   }
 
   initProducerId({ transactionalId, timeoutMs, expected }: InitializeRequest): ProducerAnswer {
@@ -325,7 +318,7 @@ export class TransactionCoordinator {
   ): ResponseInput<typeof apis.listTransactions> {
     const nothing = { throttleTimeMs: 0, unknownStateFilters: [], transactionStates: [] }
     if (this.#isClosed) return { ...nothing, errorCode: ErrorCode.coordinatorNotAvailable }
-    if (this.#loading !== null) return { ...nothing, errorCode: ErrorCode.coordinatorLoadInProgress }
+    if (this.#loading.isUnderWay) return { ...nothing, errorCode: ErrorCode.coordinatorLoadInProgress }
     const states = new Set(request.stateFilters)
     const producerIds = new Set(request.producerIdFilters)
     const nowMs = this.#clock.nowMs()
@@ -552,21 +545,8 @@ export class TransactionCoordinator {
     }
   }
 
-  #continueLoading(): void {
-    assert(this.#loading !== null)
-    const { steps } = this.#loading
-    let records = 0
-    for (;;) {
-      const step = steps.next()
-      if (step.done === true) break
-      records += step.value
-      if (records < LOAD_SLICE_RECORDS) continue
-      this.#loading = { steps, timer: this.#clock.setTimer(0, () => this.#continueLoading()) }
-      return
-    }
-    this.#loading = null
+  #onLoaded(): void {
     for (const shard of this.#shards) this.#resume(shard)
-    for (const resolve of this.#whenLoaded.splice(0)) resolve()
   }
 
   /** Yields the number of records replayed since it was last resumed. */
